@@ -1,0 +1,224 @@
+"""The batch log: what is in the sink, written after a batch's output is there. It is the authority.
+
+Below the pipeline's state directory, in `batch_log/<generation>/`:
+
+    000000000217.json                       one entry, created once, never changed
+    000000000100-000000000199.jsonl         a hundred entries rolled up, one a line
+    000000000000-000000009999.jsonl         ten thousand, rolled up from a hundred of those
+    head.json                               a hint of the last batch; the truth is found by probing on from it
+
+The newest hundred to two hundred entries are always files of their own, so the head is found by probing and never by
+listing; and the number of files stays below 300 plus one for every ten thousand batches.
+
+Standard library only: this module travels to the Spark driver.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streamops.errors import StateError
+from streamops.offsets import OffsetRange
+
+FORMAT = "streamops.batch/1"
+
+#: Entries in a roll-up of the first level, and roll-ups of the first level in one of the second.
+ROLL_UP = 100
+
+_ENTRY = re.compile(r"^(\d{12})\.json$")
+_ROLLED_UP = re.compile(r"^(\d{12})-(\d{12})\.jsonl$")
+
+
+class Files(Protocol):
+    """What reading the log needs of a state directory. Paths are relative to it, with `/` between parts."""
+
+    def read(self, path: str) -> str | None:
+        """The file's text, or None where there is no such file."""
+
+    def names(self, directory: str) -> list[str]:
+        """The names in a directory, in no order; empty where there is no such directory."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One batch that is in the sink.
+
+    `ranges` hold the offsets that it took, `lost` those among them that Kafka no longer had. `rows` counts rows
+    written to the sink, `dead_letters` records that went to the dead-letter topic instead. `epoch` is the lease's,
+    `driver` the driver that wrote it. `started_at` and `finished_at` are UTC, ISO 8601; `sink_ms` is the part of that
+    time that transform and sink took. `attempt` is 1 for the first try of this batch by any driver, and so on.
+    """
+
+    pipeline: str
+    generation: int
+    batch: int
+    ranges: tuple[OffsetRange, ...]
+    rows: int
+    output: str | None
+    epoch: int
+    driver: str
+    attempt: int
+    started_at: str
+    finished_at: str
+    sink_ms: int
+    lost: tuple[OffsetRange, ...] = ()
+    dead_letters: int = 0
+
+    @property
+    def span(self) -> int:
+        """How many offsets the batch covers, over all partitions."""
+        return sum(taken.span for taken in self.ranges)
+
+    def to_json(self) -> str:
+        """One line of JSON, in the public format."""
+        data: dict[str, Any] = {
+            "format": FORMAT,
+            "pipeline": self.pipeline,
+            "generation": self.generation,
+            "batch": self.batch,
+            "ranges": [taken.as_dict() for taken in self.ranges],
+            "rows": self.rows,
+            "output": self.output,
+            "epoch": self.epoch,
+            "driver": self.driver,
+            "attempt": self.attempt,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "sink_ms": self.sink_ms,
+            "lost": [gone.as_dict() for gone in self.lost],
+            "dead_letters": self.dead_letters,
+        }
+        return json.dumps(data, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Entry:
+        """The entry that `to_json` wrote.
+
+        Raises StateError on any other format.
+        """
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise StateError(
+                    f"a batch log entry says format {data['format']!r}; this version of streamops reads {FORMAT!r}",
+                    "Run the version of streamops that wrote it, or a newer one.",
+                )
+            return cls(
+                pipeline=data["pipeline"],
+                generation=data["generation"],
+                batch=data["batch"],
+                ranges=tuple(map(OffsetRange.from_dict, data["ranges"])),
+                rows=data["rows"],
+                output=data["output"],
+                epoch=data["epoch"],
+                driver=data["driver"],
+                attempt=data["attempt"],
+                started_at=data["started_at"],
+                finished_at=data["finished_at"],
+                sink_ms=data["sink_ms"],
+                lost=tuple(map(OffsetRange.from_dict, data["lost"])),
+                dead_letters=data["dead_letters"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(
+                f"a batch log entry cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
+                "Entries are written whole or not at all, so something else changed this file. Restore it from a copy.",
+            ) from error
+
+
+def directory(generation: int) -> str:
+    return f"batch_log/{generation:06d}"
+
+
+def entry_path(generation: int, batch: int) -> str:
+    return f"{directory(generation)}/{batch:012d}.json"
+
+
+def head_path(generation: int) -> str:
+    return f"{directory(generation)}/head.json"
+
+
+def roll_up_path(generation: int, first: int, last: int) -> str:
+    return f"{directory(generation)}/{first:012d}-{last:012d}.jsonl"
+
+
+@dataclass(frozen=True)
+class RollUp:
+    """Files whose lines become one file. Paths are relative to the state directory."""
+
+    sources: tuple[str, ...]
+    target: str
+
+
+def roll_ups_due(generation: int, batch: int) -> list[RollUp]:
+    """What to roll up once `batch` is logged; the newest hundred entries stay files of their own."""
+    logged = batch + 1
+    due: list[RollUp] = []
+    for size, parts in ((ROLL_UP, ROLL_UP), (ROLL_UP * ROLL_UP, ROLL_UP)):
+        if logged % size or logged < 2 * size:
+            continue
+        first, last = logged - 2 * size, logged - size - 1
+        width = size // parts
+        sources = tuple(
+            entry_path(generation, start) if width == 1 else roll_up_path(generation, start, start + width - 1)
+            for start in range(first, last + 1, width)
+        )
+        due.append(RollUp(sources, roll_up_path(generation, first, last)))
+    return due
+
+
+def read_head(files: Files, generation: int) -> Entry | None:
+    """The last entry of a generation, or None when it has none. Never lists a directory."""
+    hint = files.read(head_path(generation))
+    batch = int(json.loads(hint)["batch"]) if hint else 0
+    found = files.read(entry_path(generation, batch))
+    if found is None:
+        if hint is None:
+            return None
+        raise StateError(
+            f"the batch log of generation {generation} says that batch {batch} was its last, but has no entry for it",
+            "Restore the missing file from a copy, or open a new generation from a recovery point.",
+        )
+    while (following := files.read(entry_path(generation, batch + 1))) is not None:
+        batch, found = batch + 1, following
+    return Entry.from_json(found)
+
+
+def entries(files: Files, generation: int) -> Iterator[Entry]:
+    """Every entry of a generation, in the order of batches.
+
+    A roll-up replaces files while this reads: names that vanished are looked up again in a new listing.
+    """
+    following = 0
+    while True:
+        listed = sorted(_spans(files.names(directory(generation))))
+        went_on = vanished = False
+        for first, last, name in listed:
+            if last < following:
+                continue
+            text = files.read(f"{directory(generation)}/{name}")
+            if text is None:
+                vanished = True
+                break
+            for line in text.splitlines():
+                entry = Entry.from_json(line)
+                if entry.batch >= following:
+                    following = entry.batch + 1
+                    went_on = True
+                    yield entry
+        if not vanished:
+            return
+        if not went_on and not listed:
+            return
+
+
+def _spans(names: Iterable[str]) -> Iterator[tuple[int, int, str]]:
+    for name in names:
+        if single := _ENTRY.match(name):
+            yield int(single[1]), int(single[1]), name
+        elif rolled_up := _ROLLED_UP.match(name):
+            yield int(rolled_up[1]), int(rolled_up[2]), name

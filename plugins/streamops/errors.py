@@ -1,0 +1,83 @@
+"""Every error that streamops raises on purpose.
+
+    StreamopsError                 what was found, why it is refused, what to do next
+    ├── ConfigurationError         a file, a setting or an argument that a person must correct
+    ├── RefusedError               an action that is not safe now; nothing was changed
+    ├── UnavailableError           a server that does not answer; trying again can help
+    ├── StateError                 state or output that contradicts itself; a person must look
+    └── JobStopped                 why a streaming job ended itself
+        ├── LeaseLostError         another driver writes for this pipeline now
+        ├── BadRecordError         a record that the transform cannot process
+        └── DataLossError          records that were not processed are gone from Kafka
+
+Standard library only: this module travels to the Spark driver.
+"""
+
+from __future__ import annotations
+
+
+class StreamopsError(Exception):
+    """An error for a person: `found` says what is wrong, `repair` what to do about it."""
+
+    exit_code = 1
+    #: Whether doing the same again, unchanged, may succeed.
+    retryable = False
+
+    def __init__(self, found: str, repair: str | None = None) -> None:
+        super().__init__(found if repair is None else f"{found}\n{repair}")
+        self.found = found
+        self.repair = repair
+
+
+class ConfigurationError(StreamopsError):
+    """A file, a setting or an argument that a person must correct."""
+
+    exit_code = 2
+
+
+class RefusedError(StreamopsError):
+    """An action that is not safe now. Nothing was changed."""
+
+    exit_code = 3
+
+
+class UnavailableError(StreamopsError):
+    """A server that does not answer. Nothing is known to be wrong with the request."""
+
+    exit_code = 4
+    retryable = True
+
+
+class StateError(StreamopsError):
+    """State or output that contradicts itself, so that going on could lose or double records."""
+
+    exit_code = 5
+
+
+class JobStopped(StreamopsError):
+    """A streaming job ended itself; running it again unchanged would end it again.
+
+    The driver exits with 0 on these, because Spark relaunches a supervised driver on any other exit code.
+    """
+
+    exit_code = 6
+    #: The word under which the reason is recorded in the driver's outcome file.
+    kind = "stopped"
+
+
+class LeaseLostError(JobStopped):
+    """Another driver writes for this pipeline now."""
+
+    kind = "lease_lost"
+
+
+class BadRecordError(JobStopped):
+    """A record that the transform cannot process, and the pipeline says `on_bad_record: fail`."""
+
+    kind = "bad_record"
+
+
+class DataLossError(JobStopped):
+    """Unprocessed records are gone from Kafka, and the pipeline says `on_data_loss: stop`."""
+
+    kind = "data_loss"

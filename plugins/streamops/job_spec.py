@@ -1,0 +1,68 @@
+"""The job spec: what Airflow, or a shell, hands a job in its application arguments, as JSON.
+
+It is made from a validated pipeline and the connections that it names. It holds no secret: application arguments
+are seen in process lists, logs and Spark's UI.
+
+Standard library only: this module travels to the Spark driver.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from streamops.errors import ConfigurationError
+from streamops.lease import Owner
+
+#: `earliest`, `latest`, a time (UTC, ISO 8601), or offsets by topic and partition. What is to be read first when the
+#: pipeline has no generation yet.
+StartingOffsets = str | dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """Settings of one pipeline's job. URLs are those that Hadoop's file systems read (`file:`, `hdfs:`, `s3a:`)."""
+
+    pipeline: str
+    approach: str
+    topics: tuple[str, ...]
+    kafka: dict[str, str]
+    state_url: str
+    output_url: str
+    transform: str
+    sink: str
+    interval_s: float
+    starting_offsets: StartingOffsets
+    on_data_loss: str
+    on_bad_record: str
+    owner: Owner
+    rate_limit: int | None = None
+    dead_letter_topic: str | None = None
+    max_dead_letters: int = 1000
+    supersedes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> JobSpec:
+        """The spec that `to_json` wrote. Raises ConfigurationError on unknown or missing keys."""
+        data = json.loads(text)
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(data) - known):
+            raise ConfigurationError(
+                f"the job spec has settings that this job does not know: {', '.join(unknown)}",
+                "The job's code is older than whatever submitted it. Deploy jobs/ and plugins/ of one version.",
+            )
+        try:
+            return cls(**{
+                **data,
+                "topics": tuple(data["topics"]),
+                "supersedes": tuple(data.get("supersedes", ())),
+                "owner": Owner.from_dict(data["owner"]),
+            })
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"the job spec cannot be read: {type(error).__name__}: {error}",
+                "The job's code is newer than whatever submitted it. Deploy jobs/ and plugins/ of one version.",
+            ) from error

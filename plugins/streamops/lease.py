@@ -1,0 +1,156 @@
+"""The lease: who may write for a pipeline.
+
+Below the pipeline's state directory, in `lease/`:
+
+    000004.json         one lease, created exclusively: the epoch is the number, the highest epoch holds
+    000004.beat.json    what its holder does, rewritten every `BEAT_S` seconds while it lives
+
+A driver checks before the sink and before the batch log that no higher epoch exists. So two drivers may meet, but the
+older one stops before it commits, however it came to be: a retry, a cleared task, a relaunch by the master while the
+first driver hung, a spark-submit typed by hand.
+
+Whether a holder lives is decided without comparing clocks: a claimant watches whether the beat changes for `TTL_S`
+seconds of its own time.
+
+Standard library only: this module travels to the Spark driver.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from streamops.errors import StateError
+
+FORMAT = "streamops.lease/1"
+BEAT_FORMAT = "streamops.beat/1"
+DIRECTORY = "lease"
+
+#: Seconds between two beats of a holder.
+BEAT_S = 3.0
+
+#: Seconds without a change of the beat after which a holder counts as gone: four beats missed.
+TTL_S = 12.0
+
+
+class OwnerKind(StrEnum):
+    """Who asked for a driver."""
+
+    AIRFLOW = "airflow"
+    SHELL = "shell"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who asked for a driver: a task of an Airflow run, or a person at a shell."""
+
+    kind: OwnerKind
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    try_number: int | None = None
+
+    def __str__(self) -> str:
+        if self.kind is OwnerKind.SHELL:
+            return "a person at a shell"
+        return f"run {self.run_id} of DAG {self.dag_id}, try {self.try_number}"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Owner:
+        known = {**data, "kind": OwnerKind(str(data["kind"]))}
+        return cls(**known)  # type: ignore[arg-type]  # the caller's JSON is checked by the dataclass and the enum
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right of one driver process to write for a pipeline. `taken_at` is UTC, ISO 8601."""
+
+    pipeline: str
+    epoch: int
+    driver: str
+    owner: Owner
+    host: str
+    pid: int
+    taken_at: str
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Lease:
+        data = _checked(text, FORMAT)
+        return cls(**{**data, "owner": Owner.from_dict(data["owner"])})  # type: ignore[arg-type]
+
+
+class JobState(StrEnum):
+    """What the holder of a lease does."""
+
+    STARTING = "starting"  # no batch yet
+    RUNNING = "running"  # a batch was logged since the start
+    IDLE = "idle"  # the query asked Kafka, and there was nothing to read
+    RESTARTING = "restarting"  # the query failed and is started again in the same driver
+    STOPPED = "stopped"  # ended on its own; `reason` says why
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life. `at` is UTC, ISO 8601; `batch` the last one logged under this lease, or None.
+
+    `stop_kind` and `reason` are set on the last beat of a job that ended itself.
+    """
+
+    epoch: int
+    at: str
+    state: JobState
+    batch: int | None = None
+    stop_kind: str | None = None
+    reason: str | None = None
+
+    def to_json(self) -> str:
+        return json.dumps({"format": BEAT_FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Beat:
+        data = _checked(text, BEAT_FORMAT)
+        return cls(**{**data, "state": JobState(str(data["state"]))})  # type: ignore[arg-type]
+
+
+def path(epoch: int) -> str:
+    return f"{DIRECTORY}/{epoch:06d}.json"
+
+
+def beat_path(epoch: int) -> str:
+    return f"{DIRECTORY}/{epoch:06d}.beat.json"
+
+
+def latest_epoch(names: Iterable[str]) -> int | None:
+    """The highest epoch among the names in the directory, or None when nobody ever held the lease."""
+    epochs = [int(stem) for name in names if (stem := name.removesuffix(".json")) != name and stem.isdigit()]
+    return max(epochs, default=None)
+
+
+def may_take_at_once(held: Lease, last_beat: Beat | None, *, driver: str, supersedes: Iterable[str]) -> str | None:
+    """Why a claimant may take the lease from `held` without watching its beat, or None when it must watch.
+
+    The driver's own id comes back when Spark relaunches it; `supersedes` names drivers that whoever submitted the
+    claimant knows to be ended, or orders to end.
+    """
+    if held.driver == driver:
+        return f"driver {driver} was started again"
+    if held.driver in set(supersedes):
+        return f"driver {held.driver} is superseded by whoever submitted this one"
+    if last_beat is not None and last_beat.state is JobState.STOPPED:
+        return f"driver {held.driver} has stopped"
+    return None
+
+
+def _checked(text: str, expected: str) -> dict[str, object]:
+    data: dict[str, object] = json.loads(text)
+    if (found := data.pop("format", None)) != expected:
+        raise StateError(
+            f"a lease file says format {found!r}; this version of streamops reads {expected!r}",
+            "Run the version of streamops that wrote it, or a newer one.",
+        )
+    return data
