@@ -1,0 +1,1 @@
+"""The `streamops` command: one verb a module, registered by `main`."""
