@@ -1,0 +1,235 @@
+"""How each kind of file system creates a file exclusively and replaces one whole.
+
+Three kinds, by the scheme of the URL:
+
+    file:            a temporary file in the same directory, then a hard link (fails where the name is taken) or rename
+    hdfs: webhdfs:   over WebHDFS: a temporary file, then the NameNode's rename, without or with overwriting
+    s3: and others   one conditional PUT, as fsspec's `mode="create"` does it; an object appears whole or not at all
+
+Every method takes paths inside the file system, without a scheme. They raise FileNotFoundError for a missing file and
+leave every other error as the library raised it; `StateFiles` words them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import fsspec
+
+from streamops.errors import ConfigurationError
+
+#: The NameNode's HTTP port since Hadoop 3 (`dfs.namenode.http-address`). An hdfs: URL names its RPC port instead.
+NAMENODE_HTTP_PORT = 9870
+
+#: Seconds until one HTTP request to HDFS is given up; fsspec's client has no limit of its own.
+HDFS_TIMEOUT_S = 30.0
+
+
+class FileStore(Protocol):
+    """One file system, with the two ways of writing that state needs."""
+
+    #: fsspec's file system, for whoever reads data files (pyarrow takes it).
+    filesystem: Any
+
+    def read(self, path: str) -> bytes: ...
+
+    def names(self, directory: str) -> list[str]: ...
+
+    def size(self, path: str) -> int: ...
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file that is not there yet, whole; False when it is there."""
+
+    def replace(self, path: str, content: bytes) -> None: ...
+
+    def delete(self, path: str) -> None: ...
+
+
+def open_store(url: str, options: Mapping[str, Any]) -> tuple[FileStore, str]:
+    """The store of a URL, and the path of the URL inside it.
+
+    `options` go to fsspec's file system, for example {"host": "nn1", "port": 9870, "user": "etl"} for hdfs, or
+    {"key": …, "secret": …, "endpoint_url": …} for s3. An hdfs: URL names the port that Spark uses, so WebHDFS takes
+    its port from the options, or the default one.
+    """
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "" | "file":
+            if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+                raise ConfigurationError(
+                    f"the storage URL {url!r} is no absolute path on this machine",
+                    "Write it as file:///absolute/path.",
+                )
+            return LocalStore(), parts.path.rstrip("/")
+        case "hdfs" | "webhdfs":
+            port = parts.port if parts.scheme == "webhdfs" else None
+            reached = {"host": parts.hostname, "port": port or NAMENODE_HTTP_PORT, **options}
+            return HdfsStore(fsspec.filesystem("webhdfs", **reached)), parts.path.rstrip("/")
+        case scheme:
+            try:
+                # Listings are not cached: other processes write here.
+                filesystem = fsspec.filesystem(scheme, **{"use_listings_cache": False, **options})
+            except (ImportError, ValueError) as error:
+                raise ConfigurationError(
+                    f"storage with {scheme}: URLs is not available: {error}",
+                    "Install the package of that file system (s3fs for s3:), or use a file: or hdfs: URL.",
+                ) from error
+            return ObjectStore(filesystem), f"{parts.netloc}{parts.path}".rstrip("/")
+
+
+class LocalStore:
+    """Files on this machine, or on a mounted disk that has hard links."""
+
+    def __init__(self) -> None:
+        self.filesystem = fsspec.filesystem("file")
+
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def names(self, directory: str) -> list[str]:
+        return os.listdir(directory)  # noqa: PTH208  # names are wanted, thousands of Path objects are not
+
+    def size(self, path: str) -> int:
+        return Path(path).stat().st_size
+
+    def create(self, path: str, content: bytes) -> bool:
+        target = Path(path)
+        with self._temporary(target, content) as temporary:
+            if not target.exists():
+                _drop_checksum(target)
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def replace(self, path: str, content: bytes) -> None:
+        target = Path(path)
+        with self._temporary(target, content) as temporary:
+            _drop_checksum(target)
+            temporary.replace(target)
+
+    def delete(self, path: str) -> None:
+        _drop_checksum(Path(path))
+        Path(path).unlink()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _temporary(target: Path, content: bytes) -> Iterator[Path]:
+        """A file beside `target` that holds `content`, on the disk; it is gone afterwards."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(_temporary_name(target.name))
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class HdfsStore:
+    """HDFS through WebHDFS.
+
+    Reads and writes go past fsspec's file objects, which overwrite whatever is there and take an error page of a
+    DataNode for the file's content.
+    """
+
+    def __init__(self, filesystem: Any) -> None:
+        session = filesystem.session
+        if not isinstance(session.request, functools.partial):  # fsspec hands out one instance for equal arguments
+            session.request = functools.partial(session.request, timeout=HDFS_TIMEOUT_S)
+        self.filesystem = filesystem
+
+    def read(self, path: str) -> bytes:
+        answer = self.filesystem._call("OPEN", path=path, redirect=False)
+        if location := answer.headers.get("Location"):
+            answer = self.filesystem.session.get(self.filesystem._apply_proxy(location))
+            if answer.status_code == 404:
+                raise FileNotFoundError(path)
+            answer.raise_for_status()
+        return bytes(answer.content)
+
+    def names(self, directory: str) -> list[str]:
+        listed = self.filesystem._call("LISTSTATUS", path=directory).json()["FileStatuses"]["FileStatus"]
+        return [status["pathSuffix"] for status in listed]
+
+    def size(self, path: str) -> int:
+        return int(self.filesystem.info(path)["size"])
+
+    def create(self, path: str, content: bytes) -> bool:
+        temporary = self._write_temporary(path, content)
+        # Without options the NameNode refuses to rename onto a file, and says so with `false`.
+        renamed = self.filesystem._call("RENAME", method="put", path=temporary, destination=path).json()["boolean"]
+        if not renamed:
+            self.filesystem.rm(temporary)
+        return bool(renamed)
+
+    def replace(self, path: str, content: bytes) -> None:
+        temporary = self._write_temporary(path, content)
+        self.filesystem._call("RENAME", method="put", path=temporary, destination=path, renameoptions="OVERWRITE")
+
+    def delete(self, path: str) -> None:
+        if not self.filesystem._call("DELETE", method="delete", path=path, recursive="false").json()["boolean"]:
+            raise FileNotFoundError(path)
+
+    def _write_temporary(self, path: str, content: bytes) -> str:
+        parent, _, name = path.rpartition("/")
+        temporary = f"{parent}/{_temporary_name(name)}"
+        # The NameNode makes the directories above. The answer names a DataNode, which takes the content.
+        answer = self.filesystem._call("CREATE", method="put", path=temporary, redirect=False, overwrite="false")
+        location = self.filesystem._apply_proxy(answer.headers["Location"])
+        self.filesystem.session.put(
+            location, data=content, headers={"content-type": "application/octet-stream"}
+        ).raise_for_status()
+        return temporary
+
+
+class ObjectStore:
+    """S3 and whatever else fsspec writes in one exclusive request."""
+
+    def __init__(self, filesystem: Any) -> None:
+        self.filesystem = filesystem
+
+    def read(self, path: str) -> bytes:
+        return bytes(self.filesystem.cat_file(path))
+
+    def names(self, directory: str) -> list[str]:
+        return [name.rstrip("/").rpartition("/")[2] for name in self.filesystem.ls(directory, detail=False)]
+
+    def size(self, path: str) -> int:
+        return int(self.filesystem.size(path))
+
+    def create(self, path: str, content: bytes) -> bool:
+        try:
+            self.filesystem.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def replace(self, path: str, content: bytes) -> None:
+        self.filesystem.pipe_file(path, content, mode="overwrite")
+
+    def delete(self, path: str) -> None:
+        self.filesystem.rm_file(path)
+
+
+def _temporary_name(name: str) -> str:
+    # The dot hides it from listings, Spark's as well as ours.
+    return f".{name}.{secrets.token_hex(8)}.tmp"
+
+
+def _drop_checksum(target: Path) -> None:
+    """Remove the checksum that Hadoop's local file system wrote beside a file that is about to change.
+
+    It goes first: a file without one is read unchecked, a file with a wrong one is an error to Spark.
+    """
+    target.with_name(f".{target.name}.crc").unlink(missing_ok=True)
