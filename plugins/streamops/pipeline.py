@@ -1,0 +1,176 @@
+"""One pipeline as its team declares it: validated, complete with defaults, frozen.
+
+Durations are seconds, sizes as a JVM takes them, and the unit is in the name. Addresses and secrets are not here:
+`connections` names Airflow connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic.functional_validators import AfterValidator, BeforeValidator
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from streamops import names
+from streamops.problems import Mistake
+
+
+def _refused(mistake: Mistake) -> PydanticCustomError:
+    """A mistake as pydantic carries it: found and repair travel in the error's context."""
+    return PydanticCustomError("refused", "{found}", {"found": mistake.found, "repair": mistake.repair})
+
+
+def _checked(check: Callable[[str], str]) -> AfterValidator:
+    """A check of `names` as pydantic wants it."""
+    def validate(value: str) -> str:
+        try:
+            return check(value)
+        except Mistake as mistake:
+            raise _refused(mistake) from None
+    return AfterValidator(validate)
+
+
+TopicName = Annotated[str, _checked(names.topic_name)]
+ConnectionId = Annotated[str, _checked(names.connection_id)]
+Memory = Annotated[str, _checked(names.memory)]
+Schedule = Annotated[str, _checked(names.schedule)]
+
+
+class Section(BaseModel):
+    """What all parts of pipelines.yaml have in common: no unknown keys, no guessing of types, no change later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Connections(Section):
+    """Ids of the Airflow connections that hold addresses and secrets."""
+
+    kafka: ConnectionId = Field("kafka_default", description="Connection of type kafka, with the client's properties.")
+    spark: ConnectionId = Field("spark_default", description="Connection of type spark.")
+    storage: ConnectionId = Field("streamops_storage", description="Connection whose extra has the `url` for state.")
+
+
+class Sink(Section):
+    """Where a batch's output goes."""
+
+    type: Literal["parquet", "console"] = Field(description="parquet: files; console: the ten largest rows, printed.")
+
+
+def _conf_text(value: Any) -> Any:
+    """Spark takes settings as text; true and 4 are how YAML writes them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+ConfText = Annotated[str, BeforeValidator(_conf_text, json_schema_input_type=str | bool | int | float)]
+
+
+class Resources(Section):
+    """What Spark gives the job."""
+
+    driver_memory: Memory = Field("512m", description="Heap of the driver, for example 512m or 1g.")
+    driver_cores: int = Field(1, ge=1, le=1024, description="Cores of the driver.")
+    executor_memory: Memory = Field("1g", description="Heap of each executor.")
+    executor_cores: int = Field(1, ge=1, le=1024, description="Cores of each executor.")
+    executors: int = Field(1, ge=1, le=10_000, description="How many executors.")
+    conf: dict[str, ConfText] = Field(default_factory=dict, description="Further Spark settings, `spark.…`.")
+
+    @property
+    def cores(self) -> int:
+        """Tasks that run at once."""
+        return self.executors * self.executor_cores
+
+
+class Schedules(Section):
+    """When the pipeline's helper DAGs run (UTC): presets, cron expressions, or null for never."""
+
+    snapshot: Schedule | None = Field("*/5 * * * *", description="Record a recovery point.")
+    cleanup: Schedule | None = Field("@daily", description="Clean write-ahead logs and checkpoints.")
+    drill: Schedule | None = Field(None, description="Drill recovery: a fault on purpose.")
+
+
+class Objectives(Section):
+    """What the team promises; null promises nothing."""
+
+    lag_s: float | None = Field(60, gt=0, description="How old the oldest unprocessed record may be.")
+    recovery_s: float | None = Field(30, gt=0, description="From a crash to the next batch.")
+    data_loss_s: float | None = Field(86400, gt=0, description="How far back the last recovery point may lie.")
+
+
+class Receiver(Section):
+    """Settings of the receiver approach alone."""
+
+    receivers: int = Field(1, ge=1, le=1000, description="How many receivers; each keeps one core for itself.")
+    consumer_group: Annotated[str, Field(min_length=1, max_length=249)] | None = Field(
+        None, description="Consumer group; the pipeline's name when null.")
+
+
+def _starting_offsets(value: Any) -> Any:
+    """Offsets get partitions as text without leading zeros, as Spark writes them; a time becomes UTC."""
+    try:
+        return names.starting_offsets(value)
+    except Mistake as mistake:
+        raise _refused(mistake) from None
+
+
+class Pipeline(Section):
+    """One streaming job: what it reads, does and writes, and how it is kept running."""
+
+    name: Annotated[str, _checked(names.pipeline_name)]
+    approach: Literal["receiver", "direct"] = Field(
+        description="direct: tasks read exact offset ranges. receiver: a receiver reads as a consumer group.")
+    topics: Annotated[tuple[TopicName, ...], Strict(False)] = Field(
+        min_length=1, description="Topics to read; each is declared under `topics`.")
+    transform: Annotated[str, _checked(names.transform)] = Field(
+        description="word_count, identity, or module:function in jobs/transforms.")
+    sink: Sink
+    connections: Connections = Field(default_factory=Connections)
+    interval_s: float = Field(10, ge=0.1, le=86400, description="Seconds between the starts of two batches.")
+    rate_limit: int | None = Field(None, ge=1, description="Records a second, all partitions together; null: no limit.")
+    starting_offsets: Annotated[
+        str | dict[str, dict[str, int]],
+        BeforeValidator(_starting_offsets),
+        WithJsonSchema({"anyOf": [
+            {"enum": ["earliest", "latest"]},
+            {"type": "string", "format": "date-time"},
+            {"type": "object", "additionalProperties": {
+                "type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}},
+        ]}),
+    ] = Field("earliest", description="Where the first generation starts: earliest, latest, a time with its zone, "
+                                      "or {topic: {partition: offset}}.")
+    on_data_loss: Literal["stop", "continue"] = Field(
+        "stop", description="When Kafka has deleted records that were not processed.")
+    on_bad_record: Literal["fail", "dead_letter"] = Field(
+        "fail", description="When the transform cannot process a record.")
+    dead_letter_topic: TopicName | None = Field(None, description="Where bad records go; declared under `topics`.")
+    max_dead_letters: int = Field(
+        1000, ge=1, description="A batch with more bad records stops the job: that is a broken transform.")
+    state_directory: Annotated[str, _checked(names.state_directory)] = Field(
+        "", description="Folder below the storage connection's URL; the pipeline's name when left out.")
+    run: Literal["always", "manual"] = Field(
+        "always", description="always: kept running. manual: started by a trigger only.")
+    start_timeout_s: float = Field(180, gt=0, le=86400, description="From submission to the first batch.")
+    resources: Resources = Field(default_factory=Resources)
+    schedules: Schedules = Field(default_factory=Schedules)
+    objectives: Objectives = Field(default_factory=Objectives)
+    receiver: Receiver = Field(default_factory=Receiver)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_directory(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("state_directory") is None and "name" in data:
+            return {**data, "state_directory": data["name"]}
+        return data
+
+
+#: Sections of a pipeline whose keys are taken one by one from `defaults`; any other key is taken whole.
+MERGED_SECTIONS: dict[str, type[Section]] = {
+    "connections": Connections, "resources": Resources, "schedules": Schedules, "objectives": Objectives,
+    "receiver": Receiver,
+}
+#: Keys that one approach alone reads.
+APPROACH_KEYS = {"receiver": "receiver"}

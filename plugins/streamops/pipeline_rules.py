@@ -1,0 +1,178 @@
+"""What must hold between the parts of pipelines.yaml, once each part is right by itself.
+
+Every rule is a generator of `(path, found, repair)` over all pipelines and topics. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamops.pipeline import APPROACH_KEYS, Pipeline
+from streamops.problems import Path, nearest
+from streamops.topics import Topic
+
+Finding = tuple[Path, str, str]
+
+#: Spark settings that streamops itself sets, and the key that decides them.
+_OWNED_CONF = {
+    "spark.driver.memory": "resources.driver_memory",
+    "spark.driver.cores": "resources.driver_cores",
+    "spark.executor.memory": "resources.executor_memory",
+    "spark.executor.cores": "resources.executor_cores",
+    "spark.executor.instances": "resources.executors",
+    "spark.cores.max": "resources.executors and resources.executor_cores",
+    "spark.master": "connections.spark",
+    "spark.submit.deployMode": "connections.spark",
+    "spark.driver.supervise": "run",
+}
+_SECRET_CONF = re.compile(r"password|secret|access\.key|session\.token|jaas|credential(?!s\.provider)")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the file declares. `topic_names` has those topics too that are wrong in themselves; `written` is each
+    pipeline's entry as it stands in the file, without defaults."""
+
+    pipelines: Mapping[str, Pipeline]
+    topics: Mapping[str, Topic]
+    topic_names: frozenset[str]
+    written: Mapping[str, Mapping[str, Any]]
+
+
+def contradictions(declared: Declared) -> Iterator[Finding]:
+    """Every rule that is broken, in no particular order."""
+    for rule in _RULES:
+        yield from rule(declared)
+
+
+def _topics_are_declared(declared: Declared) -> Iterator[Finding]:
+    for name, pipeline in declared.pipelines.items():
+        named: list[tuple[Path, str]] = [(("topics", index), topic) for index, topic in enumerate(pipeline.topics)]
+        if pipeline.dead_letter_topic is not None:
+            named.append((("dead_letter_topic",), pipeline.dead_letter_topic))
+        for path, topic in named:
+            if topic not in declared.topic_names:
+                close = nearest(topic, declared.topic_names)
+                yield (("pipelines", name, *path), f"`{name}` uses the topic `{topic}`, which is not declared",
+                       f"Write `{close}`, or declare `{topic}` under `topics`." if close else
+                       f"Declare it under `topics`: `{topic}: {{partitions: 4, replication: 1}}`.")
+
+
+def _topics_are_named_once(declared: Declared) -> Iterator[Finding]:
+    for name, pipeline in declared.pipelines.items():
+        for index, topic in enumerate(pipeline.topics):
+            if topic in pipeline.topics[:index]:
+                yield ("pipelines", name, "topics", index), f"`{name}` lists the topic `{topic}` twice", "Keep one."
+
+
+def _state_is_not_shared(declared: Declared) -> Iterator[Finding]:
+    """Two drivers in one state directory would take each other's checkpoint, lease and output for their own."""
+    pipelines = list(declared.pipelines.items())
+    for index, (name, pipeline) in enumerate(pipelines):
+        for other, before in pipelines[:index]:
+            if pipeline.connections.storage != before.connections.storage:
+                continue
+            inner, outer = f"{pipeline.state_directory}/", f"{before.state_directory}/"
+            if inner.startswith(outer) or outer.startswith(inner):
+                how = "have the same state directory" if inner == outer else "have state directories inside each other"
+                yield (("pipelines", name, "state_directory"),
+                       f"`{name}` and `{other}` {how}: `{pipeline.state_directory}` and `{before.state_directory}`",
+                       f"Give each its own: leave `state_directory` out to have `{name}`.")
+
+
+def _dead_letters_have_a_place(declared: Declared) -> Iterator[Finding]:
+    for name, pipeline in declared.pipelines.items():
+        topic, path = pipeline.dead_letter_topic, ("pipelines", name, "dead_letter_topic")
+        if pipeline.on_bad_record == "dead_letter":
+            if topic is None:
+                yield (("pipelines", name, "on_bad_record"), f"`{name}` sends bad records to a topic, and names none",
+                       f"Add `dead_letter_topic: {name}_dead_letters`, and declare that topic.")
+            elif topic in pipeline.topics:
+                yield (path, f"`{name}` sends bad records to `{topic}`, which it reads: they would come round forever",
+                       f"Name another topic, for example `{topic}_dead_letters`, and declare it.")
+        else:
+            for key in ("dead_letter_topic", "max_dead_letters"):
+                if declared.written[name].get(key) is not None:
+                    yield (("pipelines", name, key), f"`{key}` of `{name}` does nothing: its bad records stop the job",
+                           "Write `on_bad_record: dead_letter`, or remove the key.")
+
+
+def _starting_offsets_are_whole(declared: Declared) -> Iterator[Finding]:
+    """Spark's source wants every partition of every topic; one that is left out would be guessed."""
+    for name, pipeline in declared.pipelines.items():
+        if not isinstance(pipeline.starting_offsets, dict):
+            continue
+        path: Path = ("pipelines", name, "starting_offsets")
+        for topic, offsets in pipeline.starting_offsets.items():
+            if topic not in pipeline.topics:
+                close = nearest(topic, pipeline.topics)
+                yield ((*path, topic), f"`{name}` has starting offsets for `{topic}`, which it does not read",
+                       f"Write `{close}`." if close else f"Remove them, or add `{topic}` to its `topics`.")
+            elif topic in declared.topics:
+                wanted = {str(number) for number in range(declared.topics[topic].partitions)}
+                if extra := sorted(set(offsets) - wanted, key=int):
+                    yield ((*path, topic), f"`{topic}` has {len(wanted)} partitions, and no partition {extra[0]}",
+                           f"Partitions are counted from 0: use 0 to {len(wanted) - 1}.")
+                if missing := sorted(wanted - set(offsets), key=int):
+                    yield ((*path, topic), f"the starting offsets of `{topic}` leave out partition "
+                           f"{', '.join(missing[:10])}", f"State every partition, for example `{missing[0]}: 0`.")
+        for topic in pipeline.topics:
+            if topic not in pipeline.starting_offsets:
+                yield (path, f"`{name}` has no starting offsets for `{topic}`, which it reads",
+                       f"Add `{topic}: {{0: 0, …}}` with every partition, or write `earliest` for all.")
+
+
+def _each_approach_has_its_keys(declared: Declared) -> Iterator[Finding]:
+    for name, pipeline in declared.pipelines.items():
+        for key, approach in APPROACH_KEYS.items():
+            if key in declared.written[name] and pipeline.approach != approach:
+                yield (("pipelines", name, key), f"`{key}` is read by the {approach} approach alone, and `{name}` is "
+                       f"{pipeline.approach}", f"Remove it, or write `approach: {approach}`.")
+
+
+def _receivers_leave_a_core(declared: Declared) -> Iterator[Finding]:
+    """A receiver is a task that never ends: without one more core no batch is ever processed."""
+    for name, pipeline in declared.pipelines.items():
+        receivers = pipeline.receiver.receivers
+        if pipeline.approach == "receiver" and pipeline.resources.cores <= receivers:
+            yield (("pipelines", name, "resources"), f"the receivers of `{name}` keep one core each and leave none: "
+                   f"receivers {receivers}, executor cores {pipeline.resources.cores}",
+                   f"Write `executor_cores: {receivers + 1}`, or more executors.")
+
+
+def _conf_is_sparks(declared: Declared) -> Iterator[Finding]:
+    for name, pipeline in declared.pipelines.items():
+        for key in pipeline.resources.conf:
+            path: Path = ("pipelines", name, "resources", "conf", key)
+            if _SECRET_CONF.search(key):
+                yield (path, f"`{key}` is a secret's place, and secrets are not kept in this file",
+                       "Put it into the extra of the Airflow connection that `connections` names, and remove it here.")
+            elif not key.startswith("spark."):
+                yield (path, f"`{key}` is not a Spark setting: Spark ignores names that do not begin with `spark.`",
+                       f"Write `spark.{key}`, or for Hadoop's settings `spark.hadoop.{key}`.")
+            elif key in _OWNED_CONF:
+                yield path, f"`{key}` is set by streamops", f"Use `{_OWNED_CONF[key]}` instead."
+
+
+def _topics_fit_together(declared: Declared) -> Iterator[Finding]:
+    """Kafka refuses `a.b` beside `a_b`: its metrics could not tell them apart."""
+    first: dict[str, str] = {}
+    for name, topic in declared.topics.items():
+        if (other := first.setdefault(name.replace(".", "_"), name)) != name:
+            yield (("topics", name), f"Kafka cannot have both `{name}` and `{other}`: they differ in `.` and `_` alone",
+                   "Rename one of them.")
+        least = topic.configs.get("min.insync.replicas")
+        if least is not None and int(least) > topic.replication:
+            yield (("topics", name, "configs", "min.insync.replicas"), f"`{name}` wants {least} replicas in sync and "
+                   f"has {topic.replication}: every write with acks=all would fail",
+                   f"Write at most {topic.replication}, or raise `replication`.")
+
+
+_RULES: tuple[Callable[[Declared], Iterator[Finding]], ...] = (
+    _topics_are_declared, _topics_are_named_once, _topics_fit_together, _state_is_not_shared,
+    _dead_letters_have_a_place, _starting_offsets_are_whole, _each_approach_has_its_keys, _receivers_leave_a_core,
+    _conf_is_sparks,
+)
