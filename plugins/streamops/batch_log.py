@@ -29,6 +29,9 @@ FORMAT = "streamops.batch/1"
 #: Entries in a roll-up of the first level, and roll-ups of the first level in one of the second.
 ROLL_UP = 100
 
+#: Listings in a row that do not get a reader on, after which an entry counts as missing.
+LISTINGS = 5
+
 _ENTRY = re.compile(r"^(\d{12})\.json$")
 _ROLLED_UP = re.compile(r"^(\d{12})-(\d{12})\.jsonl$")
 
@@ -171,6 +174,22 @@ def roll_ups_due(generation: int, batch: int) -> list[RollUp]:
     return due
 
 
+def overdue_roll_ups(generation: int, names: Iterable[str], head: int) -> list[RollUp]:
+    """What a driver that died left to roll up, given the names in the directory and the last batch.
+
+    A roll-up is due once; a driver that is killed in that moment would otherwise leave its files for ever.
+    """
+    there = set(names)
+    due: list[RollUp] = []
+    for batch in range(2 * ROLL_UP - 1, head + 1, ROLL_UP):
+        for roll_up in roll_ups_due(generation, batch):
+            left = [source for source in roll_up.sources if source.rpartition("/")[2] in there]
+            if left:
+                due.append(roll_up)
+                there.add(roll_up.target.rpartition("/")[2])
+    return due
+
+
 def read_head(files: Files, generation: int) -> Entry | None:
     """The last entry of a generation, or None when it has none. Never lists a directory."""
     hint = files.read(head_path(generation))
@@ -188,32 +207,36 @@ def read_head(files: Files, generation: int) -> Entry | None:
     return Entry.from_json(found)
 
 
-def entries(files: Files, generation: int) -> Iterator[Entry]:
-    """Every entry of a generation, in the order of batches.
+def entries(files: Files, generation: int, first: int = 0) -> Iterator[Entry]:
+    """Every entry of a generation from batch `first` on, in the order of batches.
 
-    A roll-up replaces files while this reads: names that vanished are looked up again in a new listing.
+    A driver may write and roll up meanwhile: a listing that misses a batch, or names a file that is gone when it is
+    read, is made again. Raises StateError when a batch is really missing.
     """
-    following = 0
-    while True:
-        listed = sorted(_spans(files.names(directory(generation))))
-        went_on = vanished = False
-        for first, last, name in listed:
+    following, listings = first, 0
+    while listings < LISTINGS:
+        listings += 1
+        before = following
+        for _, last, name in sorted(_spans(files.names(directory(generation)))):
             if last < following:
                 continue
-            text = files.read(f"{directory(generation)}/{name}")
-            if text is None:
-                vanished = True
+            found = _entries_in(files.read(f"{directory(generation)}/{name}"), following)
+            if not found or found[0].batch != following:
                 break
-            for line in text.splitlines():
-                entry = Entry.from_json(line)
-                if entry.batch >= following:
-                    following = entry.batch + 1
-                    went_on = True
-                    yield entry
-        if not vanished:
+            yield from found
+            following = last + 1
+        else:
             return
-        if not went_on and not listed:
-            return
+        if following > before:
+            listings = 0
+    raise StateError(
+        f"the batch log of generation {generation} has entries after batch {following}, but none for it",
+        "Entries are never deleted by streamops. Restore the missing file from a copy.",
+    )
+
+
+def _entries_in(text: str | None, first: int) -> list[Entry]:
+    return [entry for line in (text or "").splitlines() if (entry := Entry.from_json(line)).batch >= first]
 
 
 def _spans(names: Iterable[str]) -> Iterator[tuple[int, int, str]]:

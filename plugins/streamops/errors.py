@@ -7,6 +7,7 @@
     ├── StateError                 state or output that contradicts itself; a person must look
     └── JobStopped                 why a streaming job ended itself
         ├── LeaseLostError         another driver writes for this pipeline now
+        ├── TransformError         the transform itself fails, whatever the records
         ├── BadRecordError         a record that the transform cannot process
         └── DataLossError          records that were not processed are gone from Kafka
 
@@ -22,6 +23,8 @@ class StreamopsError(Exception):
     exit_code = 1
     #: Whether doing the same again, unchanged, may succeed.
     retryable = False
+    #: The word under which a job that ends itself records the reason (see drivers.py).
+    kind = "error"
 
     def __init__(self, found: str, repair: str | None = None) -> None:
         super().__init__(found if repair is None else f"{found}\n{repair}")
@@ -33,6 +36,7 @@ class ConfigurationError(StreamopsError):
     """A file, a setting or an argument that a person must correct."""
 
     exit_code = 2
+    kind = "configuration"
 
 
 class RefusedError(StreamopsError):
@@ -52,6 +56,7 @@ class StateError(StreamopsError):
     """State or output that contradicts itself, so that going on could lose or double records."""
 
     exit_code = 5
+    kind = "state"
 
 
 class JobStopped(StreamopsError):
@@ -61,7 +66,6 @@ class JobStopped(StreamopsError):
     """
 
     exit_code = 6
-    #: The word under which the reason is recorded in the driver's outcome file.
     kind = "stopped"
 
 
@@ -69,6 +73,12 @@ class LeaseLostError(JobStopped):
     """Another driver writes for this pipeline now."""
 
     kind = "lease_lost"
+
+
+class TransformError(JobStopped):
+    """The transform itself fails, whatever the records."""
+
+    kind = "transform"
 
 
 class BadRecordError(JobStopped):

@@ -91,22 +91,17 @@ class JobState(StrEnum):
     RUNNING = "running"  # a batch was logged since the start
     IDLE = "idle"  # the query asked Kafka, and there was nothing to read
     RESTARTING = "restarting"  # the query failed and is started again in the same driver
-    STOPPED = "stopped"  # ended on its own; `reason` says why
+    STOPPED = "stopped"  # ended on its own; its driver record says why
 
 
 @dataclass(frozen=True)
 class Beat:
-    """A sign of life. `at` is UTC, ISO 8601; `batch` the last one logged under this lease, or None.
-
-    `stop_kind` and `reason` are set on the last beat of a job that ended itself.
-    """
+    """A sign of life. `at` is UTC, ISO 8601; `batch` the last one logged under this lease, or None."""
 
     epoch: int
     at: str
     state: JobState
     batch: int | None = None
-    stop_kind: str | None = None
-    reason: str | None = None
 
     def to_json(self) -> str:
         return json.dumps({"format": BEAT_FORMAT, **asdict(self)})

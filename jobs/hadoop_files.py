@@ -1,0 +1,172 @@
+"""The pipeline's state directory as the driver sees it: through Hadoop's file systems, written by Spark's own means.
+
+Spark's CheckpointFileManager writes a file whole or not at all on every file system that Spark supports. On `file:`
+it checks for an older file and then renames, which two drivers can pass at the same time, so an exclusive file there
+is made by a hard link, which the operating system makes for just one of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from py4j.protocol import Py4JJavaError
+
+_MISSING = {"java.io.FileNotFoundException", "java.nio.file.NoSuchFileException"}
+_EXISTS = {"org.apache.hadoop.fs.FileAlreadyExistsException", "java.nio.file.FileAlreadyExistsException"}
+
+
+class HadoopFiles:
+    """Files below one directory. Paths are relative to it, with `/` between parts."""
+
+    def __init__(self, gateway: Any, hadoop_conf: Any, url: str) -> None:
+        """`gateway` is py4j's, `hadoop_conf` Hadoop's settings; `url` is made when the first file is written."""
+        self._gateway = gateway
+        self._jvm = jvm = gateway.jvm
+        self._conf = hadoop_conf
+        self.url = url.rstrip("/")
+        root = jvm.org.apache.hadoop.fs.Path(self.url)
+        package = jvm.org.apache.spark.sql.execution.streaming.checkpointing
+        self._manager = package.CheckpointFileManager.create(root, hadoop_conf)
+        self._file_system = root.getFileSystem(hadoop_conf)
+        split = urlsplit(self.url)
+        self._local = Path(unquote(split.path)) if split.scheme in ("", "file") else None
+        self._made: set[str] = set()
+
+    def at(self, path: str) -> Any:
+        """Hadoop's Path of a relative path."""
+        return self._jvm.org.apache.hadoop.fs.Path(f"{self.url}/{path}")
+
+    def read(self, path: str) -> str | None:
+        """The file's text, or None where there is no such file."""
+        if self._local is not None:
+            try:
+                return (self._local / path).read_text("utf-8")
+            except FileNotFoundError:
+                return None
+        try:
+            stream = self._manager.open(self.at(path))
+        except Py4JJavaError as error:
+            if _is(error, _MISSING):
+                return None
+            raise
+        try:
+            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        finally:
+            stream.close()
+
+    def exists(self, path: str) -> bool:
+        if self._local is not None:
+            return (self._local / path).exists()
+        return bool(self._manager.exists(self.at(path)))
+
+    def names(self, directory: str) -> list[str]:
+        """The names in a directory, in no order; empty where there is no such directory."""
+        try:
+            return [status.getPath().getName() for status in self._file_system.listStatus(self.at(directory))]
+        except Py4JJavaError as error:
+            if _is(error, _MISSING):
+                return []
+            raise
+
+    def write_new(self, path: str, text: str) -> bool:
+        """Create a file, whole; False, and nothing changed, when it is there already."""
+        if self._local is not None:
+            return self._link_new(self._local / path, text)
+        try:
+            self._write(path, text, overwrite=False)
+        except Py4JJavaError as error:
+            if _is(error, _EXISTS):
+                return False
+            raise
+        return True
+
+    def replace(self, path: str, text: str) -> None:
+        """Write a file, whole, over an older one."""
+        if self._local is not None:
+            target = self._local / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside = _write_aside(target, text)
+            aside.replace(target)
+            return
+        self._write(path, text, overwrite=True)
+
+    def delete(self, path: str) -> None:
+        """Delete a file or a directory with all that it holds; harmless when there is none."""
+        self._file_system.delete(self.at(path), True)
+
+    def publish_new(self, source: str, target: str) -> bool:
+        """Rename the directory `source` to `target`; False, and nothing changed, when `target` is there already.
+
+        One step on `file:` and HDFS. Object stores copy object by object.
+        """
+        if self._local is not None:
+            (self._local / target).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                # rename(2) puts a directory only in the place of an empty one.
+                (self._local / source).rename(self._local / target)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return False
+                raise
+            return True
+        self._file_system.mkdirs(self.at(target).getParent())
+        fs = self._jvm.org.apache.hadoop.fs
+        context = fs.FileContext.getFileContext(self.at(target).toUri(), self._conf)
+        options = self._gateway_array(fs.Options.Rename, fs.Options.Rename.NONE)
+        try:
+            context.rename(self.at(source), self.at(target), options)
+        except Py4JJavaError as error:
+            if _is(error, _EXISTS):
+                return False
+            raise
+        return True
+
+    def _gateway_array(self, element_class: Any, *elements: Any) -> Any:
+        array = self._gateway.new_array(element_class, len(elements))
+        for index, element in enumerate(elements):
+            array[index] = element
+        return array
+
+    def _write(self, path: str, text: str, *, overwrite: bool) -> None:
+        parent = path.rpartition("/")[0]
+        if parent not in self._made:
+            self._file_system.mkdirs(self.at(parent))
+            self._made.add(parent)
+        stream = self._manager.createAtomic(self.at(path), overwrite)
+        try:
+            stream.write(bytearray(text, "utf-8"))
+            stream.close()
+        except Exception:
+            stream.cancel()
+            raise
+
+    @staticmethod
+    def _link_new(target: Path, text: str) -> bool:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = _write_aside(target, text)
+        try:
+            os.link(aside, target)
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink()
+        return True
+
+
+def _write_aside(target: Path, text: str) -> Path:
+    """The text in a file beside `target`, on the disk before it is given its name (a crash leaves no empty file)."""
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    with aside.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return aside
+
+
+def _is(error: Py4JJavaError, names: set[str]) -> bool:
+    return error.java_exception.getClass().getName() in names

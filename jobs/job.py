@@ -1,0 +1,152 @@
+"""The life of a driver: who it is, the lease it takes, the generation it goes on with, and how it ends.
+
+What both entry points share; neither approach is named here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import transforms
+from bad_records import BadRecords
+from dead_letters import DeadLetterTopic
+from hadoop_files import HadoopFiles
+from held_lease import HeldLease, now, take
+from kafka_positions import KafkaPositions, LossesRecorded, LossesRefused
+from micro_batch import MicroBatches
+from sinks.console import ConsoleSink
+from sinks.parquet import ParquetSink
+from streamops import batch_log, drivers, generations
+from streamops.drivers import DriverRecord
+from streamops.errors import LeaseLostError, StreamopsError
+from streamops.generations import Generation
+from streamops.job_spec import JobSpec
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger("streamops.job")
+
+
+def driver_id(session: SparkSession) -> str:
+    """The id by which the cluster knows this driver.
+
+    Spark standalone runs a driver in a folder that is named after it; elsewhere the application's id stands for it.
+    """
+    folder = Path.cwd().name
+    return folder if folder.startswith("driver-") else session.sparkContext.applicationId
+
+
+class Job:
+    """One driver of one pipeline."""
+
+    def __init__(self, session: SparkSession, spec: JobSpec) -> None:
+        self.session = session
+        self.spec = spec
+        self.driver = driver_id(session)
+        context = session.sparkContext
+        self._hadoop = context._jsc.hadoopConfiguration()
+        self.files = HadoopFiles(context._gateway, self._hadoop, spec.state_url)
+        self.positions = KafkaPositions(context._jvm, spec.kafka, spec.topics)
+        self.record = DriverRecord(self.driver, spec.pipeline, spec.owner, now())
+        self.held: HeldLease | None = None
+
+    def take_lease(self, on_lost: Callable[[LeaseLostError], None]) -> HeldLease:
+        """Say that this driver exists, then take the lease. Raises LeaseLostError when another driver lives."""
+        self._write_record()
+        self.held = take(
+            self.files,
+            pipeline=self.spec.pipeline,
+            driver=self.driver,
+            owner=self.spec.owner,
+            supersedes=self.spec.supersedes,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            on_lost=on_lost,
+        )
+        self.record = replace(self.record, epoch=self.held.epoch)
+        self._write_record()
+        return self.held
+
+    def generation(self) -> Generation:
+        """The current generation; the first one is opened at the pipeline's starting offsets."""
+        number = generations.latest_number(self.files.names(generations.DIRECTORY))
+        if number is not None:
+            text = self.files.read(generations.path(number))
+            assert text is not None
+            return Generation.from_json(text)
+        first = Generation(
+            pipeline=self.spec.pipeline,
+            number=1,
+            approach=self.spec.approach,
+            start=self.positions.starting_at(self.spec.starting_offsets),
+            reason=f"first start, at {json.dumps(self.spec.starting_offsets)}",
+            opened_at=now(),
+        )
+        assert self.held is not None
+        self.held.check()
+        self.files.write_new(generations.path(1), first.to_json())
+        log.info("opened generation 1 at %s", first.start)
+        return first
+
+    def micro_batches(self, generation: Generation) -> MicroBatches:
+        """What runs the batches of a generation, beginning after the last one that is logged."""
+        assert self.held is not None
+        spec = self.spec
+        last = batch_log.read_head(self.files, generation.number)
+        letters = (
+            DeadLetterTopic(self.session, spec.kafka, spec.dead_letter_topic, spec.pipeline)
+            if spec.on_bad_record == "dead_letter" and spec.dead_letter_topic
+            else None
+        )
+        output = HadoopFiles(self.session.sparkContext._gateway, self._hadoop, spec.output_url)
+        batches = MicroBatches(
+            pipeline=spec.pipeline,
+            generation=generation.number,
+            driver=self.driver,
+            files=self.files,
+            held=self.held,
+            transform=transforms.load(spec.transform),
+            sink=ParquetSink(output, self.held.epoch) if spec.sink == "parquet" else ConsoleSink(),
+            bad_records=BadRecords(letters, spec.max_dead_letters),
+            losses=LossesRecorded(self.positions) if spec.on_data_loss == "continue" else LossesRefused(),
+            last=last,
+        )
+        if last is not None:
+            batches.roll_up_what_is_overdue(last.batch)
+        return batches
+
+    def stop(self, stopped: StreamopsError) -> NoReturn:
+        """End this driver for good: say why where on-call looks, and exit with 0, on which Spark relaunches nothing."""
+        log.error("stopped: %s", stopped)
+        self.record = replace(self.record, stopped_at=now(), stop_kind=stopped.kind, reason=str(stopped))
+        self._write_record()
+        if self.held is not None:
+            self.held.end()
+        self.session.stop()
+        sys.exit(0)
+
+    def _write_record(self) -> None:
+        self.files.replace(drivers.path(self.driver), self.record.to_json())
+
+
+def read_spec(arguments: list[str], approach: str) -> JobSpec:
+    """The job spec of the command line's one argument. Ends the process with exit code 2 on a bad one."""
+    try:
+        if len(arguments) != 1:
+            raise StreamopsError(f"expected one argument, the job spec as JSON; got {len(arguments)}")
+        spec = JobSpec.from_json(arguments[0])
+        if spec.approach != approach:
+            raise StreamopsError(f"this is the entry point of {approach} pipelines; {spec.pipeline} is {spec.approach}")
+    except (StreamopsError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    return spec
