@@ -1,0 +1,111 @@
+"""The code that a job runs, frozen: a folder named by its content, which is never changed once it is there.
+
+    <home>/code/3f9a0c1d52ab/streamops-3f9a0c1d52ab.zip    the library's part that travels, and jobs/
+    <home>/code/3f9a0c1d52ab/direct_stream.py              the entry points, which PythonRunner wants as local files
+
+A supervised driver that is relaunched next week finds the code that it was submitted with, even when jobs/ has been
+changed since. Folders of old code stay, because a running job may need them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamops
+from streamops.errors import ConfigurationError
+
+#: Modules of the library that jobs import. They use nothing but the standard library and each other.
+TRAVELLING = ("__init__", "batch_log", "drivers", "errors", "generations", "job_spec", "lease", "offsets")
+
+#: Bytes of a ZIP's earliest time stamp: the same code gives the same archive, whenever it is built.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_LEFT_OUT = {".scala", ".jar", ".pyc"}
+
+
+@dataclass(frozen=True)
+class CodeBundle:
+    """One version of a job's code on disk. Both paths are absolute."""
+
+    version: str
+    archive: Path
+    folder: Path
+
+    def entry_point(self, name: str) -> Path:
+        """The local file that starts a job: `direct_stream.py`."""
+        path = self.folder / name
+        if not path.is_file():
+            raise ConfigurationError(
+                f"the folder of jobs has no {name}",
+                "Set STREAMOPS_JOBS to the project's jobs/ folder, as it comes with this version of streamops.",
+            )
+        return path
+
+
+def bundle_code(jobs: Path, into: Path) -> CodeBundle:
+    """Freeze the code in `jobs` and the library, below `into`. Two who do it at once get the same folder."""
+    if not jobs.is_dir():
+        raise ConfigurationError(
+            f"there is no folder of jobs at {jobs}",
+            "Set STREAMOPS_JOBS to the project's jobs/ folder.",
+        )
+    contents = _contents(jobs)
+    digest = hashlib.sha256()
+    for name, content in sorted(contents.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    version = digest.hexdigest()[:12]
+    folder = into / version
+    bundle = CodeBundle(version, folder / f"streamops-{version}.zip", folder)
+    if not folder.is_dir():
+        _write(bundle, contents)
+    return bundle
+
+
+def _contents(jobs: Path) -> dict[str, bytes]:
+    """Every file that travels, by its path in the archive."""
+    library = Path(streamops.__file__).parent
+    contents = {f"streamops/{name}.py": (library / f"{name}.py").read_bytes() for name in TRAVELLING}
+    for path in sorted(jobs.rglob("*")):
+        inside = path.relative_to(jobs)
+        hidden = any(part.startswith((".", "__pycache__")) for part in inside.parts)
+        if path.is_file() and not hidden and path.suffix not in _LEFT_OUT:
+            contents[inside.as_posix()] = path.read_bytes()
+    return contents
+
+
+def _write(bundle: CodeBundle, contents: dict[str, bytes]) -> None:
+    """Write the folder beside its place and move it there whole."""
+    bundle.folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{bundle.version}.", dir=bundle.folder.parent))
+    try:
+        (beside / bundle.archive.name).write_bytes(_zipped(contents))
+        for name, content in contents.items():
+            if "/" not in name and name.endswith(".py"):
+                (beside / name).write_bytes(content)
+        # Readable by the user that runs Spark's worker, which need not be Airflow's.
+        for path in (beside, *beside.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        try:
+            beside.rename(bundle.folder)
+        except OSError:
+            if not bundle.folder.is_dir():  # somebody else was first, with the same content
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _zipped(contents: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(contents.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content)
+    return buffer.getvalue()

@@ -1,0 +1,176 @@
+"""What is handed to spark-submit for a pipeline: the same from an Airflow task and from a shell.
+
+Spark standalone refuses Python applications in cluster mode, so the application is Spark's own PythonRunner, which
+starts the Python file in its first argument with the archives in its second on the path. The executors get the archive
+only when it is among `--py-files` and `--files` both. The connector's jars are put on the class path where they lie on
+every worker, and are not copied: `--jars local:/…` copies them into the folder of each executor.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamops.adapters.code_bundle import CodeBundle, bundle_code
+from streamops.adapters.connections import Connection
+from streamops.errors import ConfigurationError
+from streamops.job_spec import JobSpec
+from streamops.kafka_properties import for_a_job
+from streamops.lease import Owner
+from streamops.pipeline import Pipeline
+from streamops.settings import Settings
+
+PYTHON_RUNNER = "org.apache.spark.deploy.PythonRunner"
+
+#: Where a job of each approach starts, in jobs/.
+ENTRY_POINTS = {"direct": "direct_stream.py", "receiver": "receiver_stream.py"}
+
+#: The jar that names itself the application; any would do, and this one is on the class path anyway.
+_CONNECTOR = "spark-sql-kafka-0-10_*.jar"
+
+#: fsspec's names of file systems, where Hadoop has others.
+_HADOOP_SCHEMES = {"s3": "s3a", "local": "file"}
+
+#: A submitting JVM does little: less memory and no optimising compiler make it start a second sooner.
+_SUBMIT_JVM = "-Xmx256m -XX:TieredStopAtLevel=1"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One call of spark-submit, by its parts. Paths are those on the worker that runs the driver."""
+
+    name: str
+    application: str
+    arguments: tuple[str, ...]
+    archive: str
+    conf: dict[str, str]
+    driver_memory: str
+    executor_memory: str
+    executor_cores: int
+    total_executor_cores: int
+
+    def command(self, master: str) -> list[str]:
+        """The command line for a standalone master (`spark://host:port`), driver on the cluster and supervised."""
+        return [
+            "spark-submit", "--master", master,
+            *(part for name, value in self.conf.items() for part in ("--conf", f"{name}={value}")),
+            "--files", self.archive, "--py-files", self.archive,
+            "--total-executor-cores", str(self.total_executor_cores), "--executor-cores", str(self.executor_cores),
+            "--executor-memory", self.executor_memory, "--driver-memory", self.driver_memory,
+            "--name", self.name, "--class", PYTHON_RUNNER, "--deploy-mode", "cluster", "--supervise",
+            self.application, *self.arguments,
+        ]  # fmt: skip
+
+
+def job_spec(
+    pipeline: Pipeline, *, kafka: Connection, storage: Connection, owner: Owner, supersedes: Iterable[str] = ()
+) -> JobSpec:
+    """The settings of a pipeline's job. Raises ConfigurationError for what the connections lack, or hold in clear."""
+    state_url = hadoop_url(storage, pipeline.state_directory)
+    return JobSpec(
+        pipeline=pipeline.name,
+        approach=pipeline.approach,
+        topics=pipeline.topics,
+        kafka=for_a_job(kafka.extra, kafka.conn_id),
+        state_url=state_url,
+        output_url=f"{state_url}/output",
+        transform=pipeline.transform,
+        sink=pipeline.sink.type,
+        interval_s=pipeline.interval_s,
+        starting_offsets=pipeline.starting_offsets,
+        on_data_loss=pipeline.on_data_loss,
+        on_bad_record=pipeline.on_bad_record,
+        owner=owner,
+        rate_limit=pipeline.rate_limit,
+        dead_letter_topic=pipeline.dead_letter_topic,
+        max_dead_letters=pipeline.max_dead_letters,
+        supersedes=tuple(supersedes),
+    )
+
+
+def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submission:
+    """How the job is submitted; freezes its code on the way. Raises ConfigurationError where jars or jobs are missing.
+
+    Settings of the pipeline's `resources.conf` win over those made here, but are added to the class paths.
+    """
+    bundle = bundle_code(settings.jobs, settings.home / "code")
+    jars = connector_jars(settings.jars)
+    resources = pipeline.resources
+    class_path = ":".join(map(str, jars))
+    conf = {
+        "spark.driver.cores": str(resources.driver_cores),
+        "spark.pyspark.python": sys.executable,
+        **resources.conf,
+    }
+    for name in ("spark.driver.extraClassPath", "spark.executor.extraClassPath"):
+        conf[name] = f"{class_path}:{resources.conf[name]}" if resources.conf.get(name) else class_path
+    return Submission(
+        name=pipeline.name,
+        application=str(_connector(jars, settings.jars)),
+        arguments=_arguments(bundle, spec),
+        archive=str(bundle.archive),
+        conf=conf,
+        driver_memory=resources.driver_memory,
+        executor_memory=resources.executor_memory,
+        executor_cores=resources.executor_cores,
+        total_executor_cores=resources.cores,
+    )
+
+
+def submit_environment() -> dict[str, str]:
+    """What spark-submit needs of its environment: to be found, and to find Spark, in this Python's environment."""
+    scripts, environment = Path(sys.executable).parent, {"SPARK_SUBMIT_OPTS": _SUBMIT_JVM}
+    if (scripts / "spark-submit").exists():
+        environment["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if "SPARK_HOME" not in os.environ and (home := spark_home()) is not None:
+        environment["SPARK_HOME"] = str(home)
+    return environment
+
+
+@functools.cache
+def spark_home() -> Path | None:
+    """Spark as the Python package brings it, or None where pyspark is not installed."""
+    from importlib.util import find_spec
+
+    found = find_spec("pyspark")
+    home = Path(found.origin).parent if found is not None and found.origin else None
+    return home if home is not None and (home / "bin" / "spark-submit").exists() else None
+
+
+def connector_jars(folder: Path) -> list[Path]:
+    """The jars that Spark lacks for reading Kafka: those in the folder that Spark has not itself, sorted."""
+    home = os.environ.get("SPARK_HOME") or spark_home()
+    own = {path.name for path in (Path(home) / "jars").glob("*.jar")} if home else set()
+    jars = sorted(path for path in folder.glob("*.jar") if path.name not in own)
+    _connector(jars, folder)
+    return jars
+
+
+def hadoop_url(storage: Connection, path: str) -> str:
+    """The URL of a path below the storage connection's, as Hadoop's file systems read it."""
+    url = storage.extra.get("url")
+    if not isinstance(url, str) or "://" not in url:
+        raise ConfigurationError(
+            f"the storage connection {storage.conn_id!r} has no `url` in its extra",
+            'Give it one, for example {"url": "file:///var/lib/streams"}.',
+        )
+    scheme, rest = url.split("://", 1)
+    return f"{_HADOOP_SCHEMES.get(scheme, scheme)}://{rest.rstrip('/')}/{path}"
+
+
+def _arguments(bundle: CodeBundle, spec: JobSpec) -> tuple[str, ...]:
+    return str(bundle.entry_point(ENTRY_POINTS[spec.approach])), str(bundle.archive), spec.to_json()
+
+
+def _connector(jars: list[Path], folder: Path) -> Path:
+    found = next((jar for jar in jars if jar.match(_CONNECTOR)), None)
+    if found is None:
+        raise ConfigurationError(
+            f"there is no connector for Kafka in {folder}",
+            "Fetch it with `streamops jars`, or set STREAMOPS_JARS to the folder where it is.",
+        )
+    return found

@@ -1,0 +1,84 @@
+"""What is known of a driver: one look at it, and how several looks add up.
+
+A Spark standalone master answers `GET /v1/submissions/status/ID` with one of
+
+    {"success": true, "driverState": "RUNNING", "workerId": "worker-…"}
+    {"success": false}                  a master in charge that does not know the driver
+    {"success": false, "message": "…"}  a master that is not in charge, or recovers
+
+Pure: time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+#: `org.apache.spark.deploy.master.DriverState`, without UNKNOWN: a recovering master says that, and then better.
+_LIVING = frozenset({"SUBMITTED", "RUNNING", "RELAUNCHING"})
+_ENDED = frozenset({"FINISHED", "KILLED", "FAILED", "ERROR"})
+
+
+class Standing(StrEnum):
+    """What is known of a driver now."""
+
+    LIVING = "living"
+    ENDED = "ended"
+    NOT_KNOWN = "not_known"  # a master in charge has no such driver
+    NO_ANSWER = "no_answer"  # no master in charge answered
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One look at a driver. `state` is Spark's word (`RUNNING`), `worker` the worker's id, `detail` a message."""
+
+    standing: Standing
+    state: str | None = None
+    worker: str | None = None
+    detail: str | None = None
+
+    def __str__(self) -> str:
+        return self.state or self.standing.replace("_", " ")
+
+
+def read_status(body: Mapping[str, Any]) -> Sighting:
+    """What one master's answer to a status request says."""
+    state = body.get("driverState")
+    if body.get("success") and isinstance(state, str):
+        standing = (
+            Standing.LIVING if state in _LIVING else Standing.ENDED if state in _ENDED else Standing.NO_ANSWER
+        )
+        return Sighting(standing, state, body.get("workerId"), body.get("message"))
+    if body.get("action") == "SubmissionStatusResponse" and not body.get("message"):
+        return Sighting(Standing.NOT_KNOWN)
+    return Sighting(Standing.NO_ANSWER, detail=first_line(body.get("message")))
+
+
+def most_telling(sightings: Iterable[Sighting]) -> Sighting:
+    """The one to believe of what several masters said: at most one of them is in charge."""
+    order = (Standing.ENDED, Standing.LIVING, Standing.NOT_KNOWN, Standing.NO_ANSWER)
+    return min(sightings, key=lambda seen: order.index(seen.standing), default=Sighting(Standing.NO_ANSWER))
+
+
+class Patience:
+    """Tells a driver that is forgotten from a master that restarts: the same answer, without a break, for a while."""
+
+    def __init__(self, forgotten_after_s: float) -> None:
+        self._forgotten_after_s = forgotten_after_s
+        self._since_s: float | None = None
+
+    def is_forgotten(self, seen: Sighting, now_s: float) -> bool:
+        """Whether a master in charge has not known the driver for so long. A master that is away decides nothing."""
+        if seen.standing is not Standing.NOT_KNOWN:
+            self._since_s = None
+            return False
+        if self._since_s is None:
+            self._since_s = now_s
+        return now_s - self._since_s >= self._forgotten_after_s
+
+
+def first_line(text: str | None) -> str | None:
+    """The first line of a message, cut at 200 characters: a master's can be a whole stack trace."""
+    return text.strip().splitlines()[0][:200] if text and text.strip() else None
