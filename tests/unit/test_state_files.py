@@ -41,6 +41,16 @@ def test_a_file_is_read_as_it_was_written(files: StateFiles) -> None:
     assert files.names("generations") == ["000001.json"]
 
 
+def test_a_file_is_opened_for_its_bytes(files: StateFiles) -> None:
+    assert files.open("part.parquet") is None
+    files.replace("part.parquet", "PAR1")
+    opened = files.open("part.parquet")
+    assert opened is not None
+    with opened:
+        opened.seek(2)
+        assert opened.read() == b"R1"
+
+
 def test_names_of_a_directory_that_is_not_there_are_none(files: StateFiles) -> None:
     assert files.names("batch_log/000001") == []
 
@@ -85,9 +95,10 @@ def test_a_connection_without_url_says_what_to_add() -> None:
         StateFiles.at(Storage(), "lines")
 
 
-def test_a_relative_file_url_is_refused() -> None:
+@pytest.mark.parametrize("url", ["file://streams/lines", "streams", "file:///my%20streams", "file:///a?b", "/a#b"])
+def test_a_url_that_hadoop_would_read_otherwise_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="no absolute path"):
-        StateFiles("file://streams/lines")
+        StateFiles(url)
 
 
 def test_a_scheme_without_its_package_says_so() -> None:

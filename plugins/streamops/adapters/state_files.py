@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from streamops.adapters.file_stores import FileStore, open_store
 from streamops.errors import ConfigurationError, RefusedError, StateError, UnavailableError
@@ -56,20 +56,19 @@ class StateFiles:
         """The files below a directory of this one."""
         return StateFiles(f"{self.url}/{_inside(directory)}", self._options)
 
-    @property
-    def filesystem(self) -> Any:
-        """fsspec's file system, which pyarrow takes for reading data files at `path_of(…)`."""
-        return self._store.filesystem
-
-    def path_of(self, path: str) -> str:
-        """Where a file is inside `filesystem`."""
-        return f"{self._root}/{_inside(path)}"
-
     def read(self, path: str) -> str | None:
         """The file's text, or None where there is no such file."""
         with self._worded("read", path):
             try:
-                return self._store.read(self.path_of(path)).decode()
+                return self._store.read(self._absolute(path)).decode()
+            except FileNotFoundError:
+                return None
+
+    def open(self, path: str) -> BinaryIO | None:
+        """The file, open for reading its bytes, or None where there is no such file."""
+        with self._worded("read", path):
+            try:
+                return self._store.open(self._absolute(path))
             except FileNotFoundError:
                 return None
 
@@ -80,7 +79,7 @@ class StateFiles:
         """
         with self._worded("list", directory):
             try:
-                return [name for name in self._store.names(self.path_of(directory)) if not name.startswith(".")]
+                return [name for name in self._store.names(self._absolute(directory)) if not name.startswith(".")]
             except FileNotFoundError:
                 return []
 
@@ -91,24 +90,27 @@ class StateFiles:
         """Bytes in the file, or None where there is no such file."""
         with self._worded("look at", path):
             try:
-                return self._store.size(self.path_of(path))
+                return self._store.size(self._absolute(path))
             except FileNotFoundError:
                 return None
 
     def write_new(self, path: str, text: str) -> bool:
         """Create a file whole, for exactly one of all who try; False when it is there already."""
         with self._worded("write", path):
-            return self._store.create(self.path_of(path), text.encode())
+            return self._store.create(self._absolute(path), text.encode())
 
     def replace(self, path: str, text: str) -> None:
         """Write a file whole, whether it is there or not; a reader sees the old text or the new one."""
         with self._worded("write", path):
-            self._store.replace(self.path_of(path), text.encode())
+            self._store.replace(self._absolute(path), text.encode())
 
     def delete(self, path: str) -> None:
         """Remove a file; nothing happens where there is none."""
         with self._worded("delete", path), contextlib.suppress(FileNotFoundError):
-            self._store.delete(self.path_of(path))
+            self._store.delete(self._absolute(path))
+
+    def _absolute(self, path: str) -> str:
+        return f"{self._root}/{_inside(path)}"
 
     @contextlib.contextmanager
     def _worded(self, verb: str, path: str) -> Iterator[None]:

@@ -1,0 +1,191 @@
+"""Sending records so that each is in the topic once: kafka-python's idempotent producer, with a bound on what is open.
+
+kafka-python 3 keeps unsent records without a limit, so this class bounds them itself. Sequence numbers let the broker
+drop a batch that it already has, when an answer was lost and the batch is sent again: for as long as the delivery
+timeout allows, a broker that is away costs time and no record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka import errors as kafka_errors
+
+from streamops.errors import ConfigurationError, UnavailableError
+from streamops.feed import Record, Tally
+from streamops.problems import nearest
+
+if TYPE_CHECKING:
+    from kafka.producer.future import FutureRecordMetadata
+
+#: Records and bytes that may wait for the broker's answer. Half a second of records at full speed, so that sending
+#: never waits for a broker that is up, and little enough that one that is away does not fill the memory.
+MOST_OPEN_RECORDS = 20_000
+MOST_OPEN_BYTES = 64 << 20
+
+#: Seconds for which a record is tried again. A broker that restarts takes seconds, a node that is replaced minutes.
+DELIVERY_TIMEOUT_S = 600.0
+
+#: Larger batches than the default of 16 KiB raise the rate by a third; 20 ms let one fill up.
+_BATCH_BYTES = 256 << 10
+_LINGER_MS = 20
+
+#: Seconds between two looks at how many partitions the topic has.
+_PARTITIONS_AGE_S = 10.0
+
+#: Answers that say that the record is not in the topic. After any other failure it may be.
+_REFUSALS = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidRecordError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.ClusterAuthorizationFailedError,
+)
+
+
+class RecordSender:
+    """Sends records to one topic and counts what became of each.
+
+    Without a key and a partition, records go to the partitions in turn. `failure` is the first error that a record
+    met; whoever sends stops then, because what follows would be out of order.
+    """
+
+    def __init__(self, producer: Any, topic: str, partition: int | None = None) -> None:
+        self._producer = producer
+        self.topic = topic
+        self._partition = partition
+        self._open: deque[tuple[FutureRecordMetadata, int, int]] = deque()  # with its number and size
+        self._open_bytes = 0
+        self._partitions: list[int] = []
+        self._looked_at_s = 0.0
+        self.tally = Tally()
+        self.failure: Exception | None = None
+        self.answered_at_s = time.monotonic()
+
+    @classmethod
+    def connect(
+        cls,
+        client_settings: Mapping[str, Any],
+        topic: str,
+        *,
+        partition: int | None = None,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+    ) -> RecordSender:
+        """A sender to a topic that exists. `client_settings` are kafka-python's.
+
+        Raises UnavailableError where no broker answers, ConfigurationError where topic or partition do not exist.
+        """
+        try:
+            _require_topic(client_settings, topic)
+            producer = KafkaProducer(**{
+                **client_settings,
+                "acks": "all",
+                "enable_idempotence": True,
+                "allow_auto_create_topics": False,
+                "batch_size": _BATCH_BYTES,
+                "linger_ms": _LINGER_MS,
+                "delivery_timeout_ms": max(delivery_timeout_s * 1000, 40_000),  # more than one request may take
+                "metadata_max_age_ms": 60_000,
+                "reconnect_backoff_max_ms": 1_000,  # the default of 30 s would wait long for a broker that is back
+                "metrics_enabled": False,
+            })
+            known = producer.partitions_for(topic) or set()
+        except kafka_errors.KafkaError as error:
+            raise UnavailableError(
+                f"no Kafka broker answers at {client_settings.get('bootstrap_servers')}: {_short(error)}",
+                "See that the broker is up (streamops stack status), and that the connection names it.",
+            ) from error
+        if partition is not None and partition not in known:
+            producer.close(timeout=0)
+            raise ConfigurationError(
+                f"topic {topic} has no partition {partition}; it has {len(known)}, numbered from 0",
+                "Name one of those, or leave --partition out.",
+            )
+        return cls(producer, topic, partition)
+
+    @property
+    def open_records(self) -> int:
+        """Records that were sent and have no answer yet."""
+        return len(self._open)
+
+    @property
+    def full(self) -> bool:
+        return len(self._open) >= MOST_OPEN_RECORDS or self._open_bytes >= MOST_OPEN_BYTES
+
+    def send(self, record: Record) -> None:
+        """Hand a record to the producer, which does not wait for the network; see `full` and `harvest`."""
+        number = self.tally.sent + 1
+        try:
+            partition = self._in_turn() if self._partition is None and record.key is None else self._partition
+            future = self._producer.send(
+                self.topic, record.value, key=record.key, headers=record.headers, partition=partition
+            )
+        except kafka_errors.MessageSizeTooLargeError as error:
+            self.tally.sent = number
+            self._failed(number, error)
+            return
+        except kafka_errors.KafkaError as error:  # the topic is gone: the record never left
+            self.failure = error
+            return
+        size = len(record.value)
+        self._open.append((future, number, size))
+        self._open_bytes += size
+        self.tally.sent = number
+        self.tally.value_bytes += size
+
+    def harvest(self) -> None:
+        """Count the answers that have come, in the order in which the records were sent."""
+        waiting = self._open
+        before = len(waiting)
+        while waiting and waiting[0][0].is_done:
+            future, number, size = waiting.popleft()
+            self._open_bytes -= size
+            if future.exception is None:
+                self.tally.acknowledged += 1
+            else:
+                self._failed(number, future.exception)
+        if not waiting or len(waiting) != before:
+            self.answered_at_s = time.monotonic()
+
+    def close(self, timeout_s: float = 0.0) -> None:
+        """End the producer. What has no answer by then counts as unknown."""
+        self.harvest()
+        with contextlib.suppress(kafka_errors.KafkaError):
+            self._producer.close(timeout=timeout_s)
+        self.tally.unknown.extend(number for _, number, _ in self._open)
+        self._open.clear()
+
+    def _in_turn(self) -> int:
+        now_s = time.monotonic()
+        if now_s - self._looked_at_s > _PARTITIONS_AGE_S:
+            self._partitions = sorted(self._producer.partitions_for(self.topic))
+            self._looked_at_s = now_s
+        return self._partitions[self.tally.sent % len(self._partitions)]
+
+    def _failed(self, number: int, error: Exception) -> None:
+        (self.tally.refused if isinstance(error, _REFUSALS) else self.tally.unknown).append(number)
+        self.failure = self.failure or error
+
+
+def _require_topic(client_settings: Mapping[str, Any], topic: str) -> None:
+    admin = KafkaAdminClient(**client_settings)
+    try:
+        topics = sorted(name for name in admin.list_topics() if not name.startswith("__"))
+    finally:
+        admin.close()
+    if topic not in topics:
+        close = nearest(topic, topics)
+        raise ConfigurationError(
+            f"there is no topic {topic!r}" + (f"; the nearest one is {close!r}" if close else ""),
+            "Correct the name, or declare the topic in pipelines.yaml and create it: streamops topics apply",
+        )
+
+
+def _short(error: BaseException, most: int = 200) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= most else f"{text[:most]}…"
