@@ -1,0 +1,171 @@
+"""One server as a process: started in a session of its own, found again, ended with everything it started.
+
+Two things find a server's processes again, each of which alone would not do:
+
+* its pid file holds the pid and the time that process started, so that a stale file never ends a stranger who got
+  the same pid;
+* environment variables that every descendant inherits name the stack and the server, so that what outlives its
+  parent (Spark drivers after `kill -9` of the worker, Airflow tasks after `kill -9` of the scheduler) is found too.
+
+Only these are ever signalled, one by one, and psutil compares start times again before each signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+#: Set in the environment of every process of a stack.
+STACK_MARK = "STREAMOPS_STACK_ID"
+SERVER_MARK = "STREAMOPS_STACK_SERVER"
+
+#: psutil derives start times from the boot time, which moves a little when the clock is adjusted.
+_START_TOLERANCE_S = 2.0
+#: A log beyond this is set aside (one generation) when its server starts; servers hold their log open while they run.
+_LOG_LIMIT_BYTES = 20 * 2**20
+
+#: Says in a few words that a server is healthy, or raises UnavailableError. The argument is when its process started,
+#: in seconds since the epoch, so that what an earlier process left behind (a heartbeat) is not taken for health.
+Probe = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Server:
+    """What it takes to run one server, as data and two functions."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    probe: Probe
+    #: Name of the setting that holds a port -> the port.
+    ports: Mapping[str, int] = field(default_factory=dict)
+    #: Servers that must be healthy before this one starts.
+    after: tuple[str, ...] = ()
+    #: What must be done before the process starts (a data folder formatted, a database migrated).
+    prepare: Callable[[], None] = lambda: None
+    #: How long it may take to end after SIGTERM before SIGKILL.
+    stop_timeout_s: float = 20.0
+    #: Not started by a plain `up`, but healed by it once it has been started.
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a stack keeps its pid files and logs, and the identity that its processes carry."""
+
+    path: Path
+    stack_id: str
+
+    def pid_file(self, name: str) -> Path:
+        return self.path / "run" / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.log"
+
+
+def start(server: Server, folder: Folder) -> psutil.Process:
+    """Start the server's process, detached from this one. Its output goes to its log."""
+    log = folder.log(server.name)
+    for parent in (log.parent, folder.pid_file(server.name).parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    environment = {**server.environment, STACK_MARK: folder.stack_id, SERVER_MARK: server.name}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            server.command,
+            env=environment,
+            cwd=folder.path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    # Nobody waits for it; without this, Python warns when the object goes away before the process does.
+    process.returncode = 0
+    started = psutil.Process(process.pid)
+    record = {"pid": started.pid, "started": started.create_time(), "command": server.command[0]}
+    draft = folder.pid_file(server.name).with_suffix(".tmp")
+    draft.write_text(json.dumps(record), "utf-8")
+    draft.replace(folder.pid_file(server.name))
+    return started
+
+
+def running(name: str, folder: Folder) -> psutil.Process | None:
+    """The server's own process, if it is the one that the pid file means and is alive."""
+    try:
+        record = json.loads(folder.pid_file(name).read_text("utf-8"))
+        process = psutil.Process(int(record["pid"]))
+        if abs(process.create_time() - float(record["started"])) > _START_TOLERANCE_S or not _alive(process):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
+        return None
+    marks = _marks(process)
+    return process if marks is None or marks == (folder.stack_id, name) else None
+
+
+def members(folder: Folder, name: str | None = None) -> list[psutil.Process]:
+    """Living processes of this stack, or of one of its servers, except the calling process and its ancestors."""
+    found = []
+    leader = running(name, folder) if name else None
+    me = psutil.Process()
+    mine = {me.pid, *(parent.pid for parent in me.parents())}
+    for process in psutil.process_iter():
+        if process.pid in mine:
+            continue
+        marks = _marks(process)
+        marked = marks is not None and marks[0] == folder.stack_id and name in (None, marks[1])
+        if (marked or _in_group_of(leader, process)) and _alive(process):
+            found.append(process)
+    return found
+
+
+def end(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """SIGTERM to each, SIGKILL to those that are still alive after `timeout_s`; returns those that even outlived that."""
+    alive = list(processes)
+    for signal_number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 10.0)):
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                process.send_signal(signal_number)
+        deadline = time.monotonic() + patience_s
+        while (alive := [process for process in alive if _alive(process)]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not alive:
+            break
+    return alive
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Whether it runs. A child of this process that has ended is reaped; anybody else's zombie counts as ended."""
+    with contextlib.suppress(ChildProcessError, OSError):
+        os.waitpid(process.pid, os.WNOHANG)
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _marks(process: psutil.Process) -> tuple[str, str] | None:
+    """Stack and server that the process was started for; None when its environment cannot be read."""
+    try:
+        environment = process.environ()
+    except (psutil.Error, OSError):
+        return None
+    return environment.get(STACK_MARK, ""), environment.get(SERVER_MARK, "")
+
+
+def _in_group_of(leader: psutil.Process | None, process: psutil.Process) -> bool:
+    if leader is None:
+        return False
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        return os.getpgid(process.pid) == leader.pid
+    return False

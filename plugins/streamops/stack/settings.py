@@ -1,0 +1,149 @@
+"""Settings of the embedded stack: ports, memory, cores, folders. Read from `STREAMOPS_STACK_…` when asked for.
+
+Addresses are not among them: every server binds to loopback, because none of them asks who is calling.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streamops.errors import ConfigurationError
+from streamops.settings import Settings, describe_invalid, project_root
+
+PREFIX = "STREAMOPS_STACK_"
+#: The only address that the stack's servers listen on.
+LOOPBACK = "127.0.0.1"
+#: Broker n listens this far above broker n - 1 (9092, 9192, 9292), and so does its controller.
+BROKER_PORT_STEP = 100
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class StackSettings(BaseSettings):
+    """What the embedded stack may be told; the defaults fit a laptop with two cores."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
+
+    #: Folder of everything the stack keeps: Kafka's logs, Airflow's database, stream state, server logs, pid files.
+    data: Path
+    #: Folder of the jar groups (`broker/`, `connector/`).
+    jars: Path
+    #: Folder of the DAGs that Airflow runs.
+    dags: Path
+
+    kafka_brokers: Literal[1, 3] = 1
+    kafka_port: Port = 9092
+    kafka_controller_port: Port = 9093
+    #: Measured: a broker with a few dozen partitions lives in 384 MB without long collections.
+    kafka_heap_mb: Annotated[int, Field(ge=192)] = 384
+
+    spark_master_port: Port = 7077
+    spark_master_ui_port: Port = 8090  # Spark's own 8080 is Airflow's here
+    spark_rest_port: Port = 6066
+    spark_worker_ui_port: Port = 8091
+    #: What the worker offers, not what the machine has. A pipeline's driver and executor each take a core of the offer
+    #: and mostly wait for the next batch, so two real cores carry three pipelines; with an offer of two, the second
+    #: pipeline would wait for ever for its executor.
+    spark_worker_cores: Annotated[int, Field(ge=2)] = 6
+    spark_worker_memory_mb: Annotated[int, Field(ge=1024)] = 6144
+    spark_daemon_heap_mb: Annotated[int, Field(ge=128)] = 256
+
+    airflow_port: Port = 8080
+    #: SQLAlchemy URL of Airflow's database; None is a SQLite file in the data folder.
+    airflow_database: str | None = None
+    #: Tasks at once. Jobs hold no slot while they run (they are deferred), so this is about short tasks only.
+    airflow_parallelism: Annotated[int, Field(ge=1)] = 8
+
+    #: How long a server may take until its probe passes; a cold disk and two busy cores need about 60.
+    start_timeout_s: Annotated[float, Field(gt=0)] = 240
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """`given`, else the environment, else what the stack in this folder runs with, else the defaults.
+
+        The third makes `status` and `down` right in a shell that lacks the variables `up` was called with.
+        Raises ConfigurationError.
+        """
+        try:
+            explicit = cls(**given)
+            told = {name: getattr(explicit, name) for name in explicit.model_fields_set}
+            return cls(**{**explicit.running(), **told})
+        except ValidationError as error:
+            raise ConfigurationError(*describe_invalid(error, PREFIX)) from None
+
+    @classmethod
+    def on_free_ports(cls, data: Path, **given: Any) -> Self:
+        """Settings for a second stack beside another one: every port is free at the moment of asking."""
+        names = [name for name in cls.model_fields if name.endswith("_port") and name not in given]
+        return cls(data=data, **dict(zip(names, _free_ports(len(names)), strict=True)), **given)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folders(cls, values: dict[str, Any]) -> dict[str, Any]:
+        home = Settings.load().home
+        folders = {"data": home / "stack", "jars": home / "jars", "dags": project_root() / "dags"}
+        absolute = {name: Path(values.get(name) or path).expanduser().absolute() for name, path in folders.items()}
+        return {**values, **absolute}
+
+    @property
+    def kafka_ports(self) -> list[int]:
+        """Client port of each broker."""
+        return [self.kafka_port + BROKER_PORT_STEP * number for number in range(self.kafka_brokers)]
+
+    @property
+    def kafka_controller_ports(self) -> list[int]:
+        """Controller port of each broker."""
+        return [self.kafka_controller_port + BROKER_PORT_STEP * number for number in range(self.kafka_brokers)]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka's addresses, comma-separated."""
+        return ",".join(f"{LOOPBACK}:{port}" for port in self.kafka_ports)
+
+    @property
+    def airflow_url(self) -> str:
+        """Where Airflow's page and API are."""
+        return f"http://{LOOPBACK}:{self.airflow_port}"
+
+    @property
+    def spark_url(self) -> str:
+        """Where the master's page is."""
+        return f"http://{LOOPBACK}:{self.spark_master_ui_port}"
+
+    @property
+    def streams(self) -> Path:
+        """Folder that holds the pipelines' state directories."""
+        return self.data / "streams"
+
+    @property
+    def running_file(self) -> Path:
+        """Where `up` writes the settings it starts servers with; `down` removes it."""
+        return self.data / "settings.json"
+
+    def running(self) -> dict[str, Any]:
+        """The settings of the stack that is up in this data folder; empty when none is."""
+        try:
+            settings = json.loads(self.running_file.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return settings if isinstance(settings, dict) else {}
+
+
+def hostname() -> str:
+    """The name under which Airflow's servers know this machine."""
+    return LOOPBACK
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for candidate in sockets:  # all are held until the last is known, so that none is given twice
+            candidate.bind((LOOPBACK, 0))
+        return [candidate.getsockname()[1] for candidate in sockets]
