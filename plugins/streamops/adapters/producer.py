@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
+from streamops.adapters.broker import Broker, short_error
+from streamops.adapters.client_settings import client_settings
+from streamops.adapters.connections import Connection
 from streamops.errors import ConfigurationError, UnavailableError
 from streamops.feed import Record, Tally
 from streamops.problems import nearest
@@ -70,20 +72,22 @@ class RecordSender:
     @classmethod
     def connect(
         cls,
-        client_settings: Mapping[str, Any],
+        connection: Connection,
         topic: str,
         *,
         partition: int | None = None,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> RecordSender:
-        """A sender to a topic that exists. `client_settings` are kafka-python's.
+        """A sender to a topic that exists, over a Kafka connection.
 
         Raises UnavailableError where no broker answers, ConfigurationError where topic or partition do not exist.
         """
+        with Broker.connect(connection) as broker:
+            _require_topic(broker, topic, partition)
+            servers = broker.servers
         try:
-            _require_topic(client_settings, topic)
             producer = KafkaProducer(**{
-                **client_settings,
+                **client_settings(connection),
                 "acks": "all",
                 "enable_idempotence": True,
                 "allow_auto_create_topics": False,
@@ -94,18 +98,12 @@ class RecordSender:
                 "reconnect_backoff_max_ms": 1_000,  # the default of 30 s would wait long for a broker that is back
                 "metrics_enabled": False,
             })
-            known = producer.partitions_for(topic) or set()
+            producer.partitions_for(topic)
         except kafka_errors.KafkaError as error:
             raise UnavailableError(
-                f"no Kafka broker answers at {client_settings.get('bootstrap_servers')}: {_short(error)}",
-                "See that the broker is up (streamops stack status), and that the connection names it.",
-            ) from error
-        if partition is not None and partition not in known:
-            producer.close(timeout=0)
-            raise ConfigurationError(
-                f"topic {topic} has no partition {partition}; it has {len(known)}, numbered from 0",
-                "Name one of those, or leave --partition out.",
-            )
+                f"Kafka at {servers} cannot be written to: {short_error(error)}",
+                "See that the broker is up (streamops stack status), then try again.",
+            ) from None
         return cls(producer, topic, partition)
 
     @property
@@ -172,20 +170,17 @@ class RecordSender:
         self.failure = self.failure or error
 
 
-def _require_topic(client_settings: Mapping[str, Any], topic: str) -> None:
-    admin = KafkaAdminClient(**client_settings)
-    try:
-        topics = sorted(name for name in admin.list_topics() if not name.startswith("__"))
-    finally:
-        admin.close()
+def _require_topic(broker: Broker, topic: str, partition: int | None) -> None:
+    topics = broker.topic_names()
     if topic not in topics:
         close = nearest(topic, topics)
         raise ConfigurationError(
             f"there is no topic {topic!r}" + (f"; the nearest one is {close!r}" if close else ""),
             "Correct the name, or declare the topic in pipelines.yaml and create it: streamops topics apply",
         )
-
-
-def _short(error: BaseException, most: int = 200) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= most else f"{text[:most]}…"
+    count = len(broker.partitions([topic]))
+    if partition is not None and partition >= count:
+        raise ConfigurationError(
+            f"topic {topic} has no partition {partition}; it has {count}, numbered from 0",
+            "Name one of those, or leave --partition out.",
+        )

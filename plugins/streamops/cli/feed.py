@@ -55,13 +55,12 @@ def command(
     shape = Shape(key, number, parse_headers(header or ()))
     lines: Iterator[Line | None] = _stack_logs() if follow_stack_logs else from_files(files or ["-"], repeat)
 
-    from streamops.adapters.broker import client_settings
     from streamops.adapters.connections import connection as read_connection
     from streamops.adapters.feeding import feed
     from streamops.adapters.producer import RecordSender
 
     sender = RecordSender.connect(
-        client_settings(read_connection(connection)), topic, partition=partition, delivery_timeout_s=timeout
+        read_connection(connection), topic, partition=partition, delivery_timeout_s=timeout
     )
     start_s = time.monotonic()
     interrupts = _Interrupts()
@@ -92,16 +91,18 @@ def command(
 
 def _stack_logs() -> Iterator[Line | None]:
     from streamops.adapters.log_follower import LogFollower
-    from streamops.settings import Settings
+    from streamops.stack.settings import StackSettings
 
-    directory = Settings.load().home / "stack"
+    directory = StackSettings.load().data
     if not directory.is_dir():
         raise ConfigurationError(f"there is no embedded stack in {directory}", "Start it: streamops stack up")
     return LogFollower(directory).lines()
 
 
 def _worded(sender: RecordSender) -> Exception:
-    error = " ".join(f"{type(sender.failure).__name__}: {sender.failure}".split())[:300]
+    from streamops.adapters.broker import short_error
+
+    error = short_error(sender.failure) if sender.failure else ""
     if sender.tally.refused:
         return ConfigurationError(
             f"record {sender.tally.refused[0]:,} was refused: {error}",

@@ -1,0 +1,41 @@
+"""`streamops counts`: how often each word occurred, over all batches of a pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    pipeline: Annotated[str, typer.Argument(help="A pipeline with word_count and the parquet sink.")],
+    top: Annotated[int | None, typer.Option(min=1, help="Only the most frequent words.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help='Print {"word": count, …}, largest first.')] = False,
+    pipelines: Annotated[Path | None, typer.Option(help="The file that declares the pipelines.")] = None,
+) -> None:
+    """Print the totals of every word over all batches, from the sink.
+
+    Only batches that the batch log names count; rows are compared with it, and a difference is an error (exit 5).
+    """
+    from streamops.adapters.pipeline_files import declared, state_files
+    from streamops.adapters.sink_reader import SinkReader
+    from streamops.counts import CountsFollower, as_text, require_word_counts
+
+    found = declared(pipelines).pipeline(pipeline)
+    require_word_counts(found.name, found.transform, found.sink.type)
+    files = state_files(found)
+    follower = CountsFollower(files, SinkReader(files).word_counts)
+    follower.update()
+    counts = follower.totals
+    shown = as_text(counts, most=top)
+    if as_json:
+        typer.echo(json.dumps(shown))
+        return
+    width = max((len(f"{count:,}") for count in shown.values()), default=1)
+    for word, count in shown.items():
+        typer.echo(f"{count:>{width},}  {word.encode(errors='surrogateescape').decode(errors='replace')}")
+    typer.echo(
+        f"{counts.total():,} words, {len(counts):,} of them different, in {follower.batches:,} batches", err=True
+    )
