@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 #: `org.apache.spark.deploy.master.DriverState`, without UNKNOWN: a recovering master says that, and then better.
 _LIVING = frozenset({"SUBMITTED", "RUNNING", "RELAUNCHING"})
@@ -41,6 +42,16 @@ class Sighting:
 
     def __str__(self) -> str:
         return self.state or self.standing.replace("_", " ")
+
+
+def status_urls(rest: Iterable[str], driver: str) -> list[str]:
+    """Where to ask for a driver, one URL for each master's REST port (`http://host:6066`)."""
+    return [f"{url}/v1/submissions/status/{quote(driver)}" for url in rest]
+
+
+def kill_urls(rest: Iterable[str], driver: str) -> list[str]:
+    """Where to ask for a driver's end."""
+    return [f"{url}/v1/submissions/kill/{quote(driver)}" for url in rest]
 
 
 def read_status(body: Mapping[str, Any]) -> Sighting:

@@ -12,7 +12,7 @@ Logs come from the web interface of the worker that ran the driver, which is fou
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from urllib.parse import quote
 import httpx
 
 from streamops.adapters.connections import Connection
-from streamops.driver_status import Sighting, Standing, first_line, most_telling, read_status
+from streamops.driver_status import Sighting, Standing, first_line, kill_urls, most_telling, read_status, status_urls
 from streamops.errors import ConfigurationError, UnavailableError
 
 #: Seconds for one request. A master answers in milliseconds; one that needs longer counts as away for this poll.
@@ -180,14 +180,6 @@ class SparkMaster:
         if state is None:
             return None
         return next((worker["webuiaddress"] for worker in state["workers"] if worker["id"] == seen.worker), None)
-
-
-def status_urls(rest: Iterable[str], driver: str) -> list[str]:
-    return [f"{url}/v1/submissions/status/{quote(driver)}" for url in rest]
-
-
-def kill_urls(rest: Iterable[str], driver: str) -> list[str]:
-    return [f"{url}/v1/submissions/kill/{quote(driver)}" for url in rest]
 
 
 def _master_url(spark: Connection) -> str:

@@ -47,6 +47,7 @@ class Submission:
     application: str
     arguments: tuple[str, ...]
     archive: str
+    java_class: str
     conf: dict[str, str]
     driver_memory: str
     executor_memory: str
@@ -61,7 +62,7 @@ class Submission:
             "--files", self.archive, "--py-files", self.archive,
             "--total-executor-cores", str(self.total_executor_cores), "--executor-cores", str(self.executor_cores),
             "--executor-memory", self.executor_memory, "--driver-memory", self.driver_memory,
-            "--name", self.name, "--class", PYTHON_RUNNER, "--deploy-mode", "cluster", "--supervise",
+            "--name", self.name, "--class", self.java_class, "--deploy-mode", "cluster", "--supervise",
             self.application, *self.arguments,
         ]  # fmt: skip
 
@@ -113,6 +114,7 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
         application=str(_connector(jars, settings.jars)),
         arguments=_arguments(bundle, spec),
         archive=str(bundle.archive),
+        java_class=PYTHON_RUNNER,
         conf=conf,
         driver_memory=resources.driver_memory,
         executor_memory=resources.executor_memory,

@@ -30,6 +30,7 @@ def connections(settings: StackSettings) -> dict[str, str]:
         "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": kafka}),
         "AIRFLOW_CONN_SPARK_DEFAULT": (
             f"spark://{master}:{settings.spark_master_port}?deploy-mode=cluster&rest-port={settings.spark_rest_port}"
+            f"&webui-port={settings.spark_master_ui_port}"
         ),
         "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps(
             {"conn_type": "generic", "extra": {"url": settings.streams.as_uri()}}

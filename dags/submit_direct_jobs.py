@@ -1,0 +1,29 @@
+"""### Keep a direct streaming job running
+
+One DAG for each pipeline of `pipelines.yaml` with `approach: direct`. **The run is the job's life**: it runs while the
+job does, deferred, without a worker slot. The task `driver` submits the Spark driver, supervised, waits for its first
+batch in the batch log, and then follows it.
+
+**Symptom**: the task is `up_for_retry` or `failed`, or the run is there and no new batches are (`streamops status`).
+
+**Steps**
+1. Read the last lines of the task's log: they say why the driver ended, with its own last lines.
+2. Correct what it names (a record, a topic, `pipelines.yaml`, a connection).
+3. Clear the task `driver`. To restart a job that runs, clear it just the same.
+4. To stop the job: pause this DAG, then mark the task or the run as failed. Without the pause, a pipeline with
+   `run: always` starts anew.
+
+**Is it safe to repeat?** Yes. A new driver goes on from the batch log; a lease keeps two drivers from writing.
+
+**How to undo**: unpause, or trigger the DAG. Output that was written is not touched by any of this.
+"""
+
+from __future__ import annotations
+
+from streamops import pipelines
+from streamops.settings import Settings
+from streamops.stream_dag import dag_id, stream_dag
+
+for pipeline in pipelines.load(Settings.load().pipelines).pipelines.values():
+    if pipeline.approach == "direct":
+        globals()[dag_id(pipeline.name)] = stream_dag(pipeline, __doc__ or "")

@@ -1,0 +1,66 @@
+"""The DAG whose run is the life of a pipeline's job. `dags/` makes one of them for each pipeline."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from streamops.operators import RunningDriverEndedError, StreamingJobOperator
+from streamops.pipeline import Pipeline
+
+#: The task that submits the driver and then waits for its end.
+TASK_ID = "driver"
+
+#: Tries after the first: with the delays below, half an hour of trying, without the time that the tries take.
+RETRIES = 8
+FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=10), timedelta(minutes=10)
+
+
+def dag_id(pipeline: str) -> str:
+    return f"stream_{pipeline}"
+
+
+def stream_dag(pipeline: Pipeline, doc_md: str) -> DAG:
+    """The DAG of one pipeline; `doc_md` is the runbook, which the pipeline's own settings are put under.
+
+    At most one run at a time. With `run: always` the next run follows one that ended, with `run: manual` only a person
+    starts one.
+    """
+    dag = DAG(
+        dag_id(pipeline.name),
+        schedule="@continuous" if pipeline.run == "always" else None,
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),  # any day in the past: a continuous DAG has no data intervals
+        catchup=False,
+        max_active_runs=1,
+        # A run that is triggered on a paused DAG stays queued without a word.
+        is_paused_upon_creation=False,
+        tags=["streamops", "stream", pipeline.approach],
+        doc_md=f"{doc_md}\n\n{_settings_of(pipeline)}",
+    )
+    StreamingJobOperator(
+        task_id=TASK_ID,
+        dag=dag,
+        pipeline=pipeline.name,
+        retries=RETRIES,
+        retry_delay=FIRST_DELAY,
+        retry_exponential_backoff=2.0,
+        max_retry_delay=LONGEST_DELAY,
+        # A job that had run is worth starting again soon, however often that happened in the life of this run.
+        retry_policy=ExceptionRetryPolicy(
+            [RetryRule(exception=RunningDriverEndedError, action=RetryAction.RETRY, retry_delay=FIRST_DELAY)]
+        ),
+    )
+    return dag
+
+
+def _settings_of(pipeline: Pipeline) -> str:
+    return "\n".join([
+        f"### Pipeline `{pipeline.name}`",
+        f"- reads {', '.join(f'`{topic}`' for topic in pipeline.topics)} by the {pipeline.approach} approach, "
+        f"a batch every {pipeline.interval_s:g} s",
+        f"- transform `{pipeline.transform}`, sink `{pipeline.sink.type}`",
+        f"- state directory `{pipeline.state_directory}` below the connection `{pipeline.connections.storage}`",
+        f"- must log its first batch within {pipeline.start_timeout_s:g} s of its submission",
+    ])
