@@ -87,6 +87,7 @@ def parse(conn_id: str, text: str) -> Connection:
     The rules are those of `airflow.sdk.definitions.connection.Connection`; a test compares the two. Messages never
     repeat the value, which may hold a password.
     """
+    text = text.strip()
     try:
         return _from_json(conn_id, text) if text.startswith("{") else _from_uri(conn_id, text)
     except (ValueError, TypeError, AttributeError) as error:
@@ -190,8 +191,8 @@ def _in_airflow() -> bool:
 
 
 def _from_airflow(conn_id: str) -> Connection:
-    from airflow.exceptions import AirflowNotFoundException
     from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
         found = BaseHook.get_connection(conn_id)
