@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
-from job import Job, read_spec
+from job import Job, driver_id, read_spec
 from kafka_positions import data_loss_in
 from streamops import generations
 from streamops.errors import StateError, StreamopsError
@@ -106,7 +105,6 @@ class DirectStream:
         self._job = job
         self._stop: StreamopsError | None = None
         self._query: StreamingQuery | None = None
-        self._lost = threading.Event()
 
     def run(self) -> None:
         """Run until the job must end. Raises the StreamopsError that says why; never returns."""
@@ -120,22 +118,27 @@ class DirectStream:
             try:
                 batches.run(frame, number, ranges.of(number))
             except StreamopsError as stop:
-                self.stop_with(stop)
+                self._remember(stop)
                 raise
 
         while True:
             try:
                 self._query = self._start(generation, for_each_batch)
+                if self._stop is not None:
+                    self._query.stop()
                 self._query.awaitTermination()
             except (StreamingQueryException, PySparkException) as error:
                 self._raise_if_final(error)
                 self._wait(batches, held, error)
 
     def stop_with(self, reason: StreamopsError) -> None:
-        """Remember why the job ends and end the query; called from the batch and from the lease's beat."""
-        self._stop = self._stop or reason
-        if self._query is not None and threading.current_thread().name == "lease-beat":
+        """Remember why the job ends and end the query. For any thread but the query's own."""
+        self._remember(reason)
+        if self._query is not None:
             self._query.stop()
+
+    def _remember(self, reason: StreamopsError) -> None:
+        self._stop = self._stop or reason
 
     def _start(self, generation: Generation, for_each_batch: object) -> StreamingQuery:
         if self._stop is not None:
@@ -192,7 +195,7 @@ def main() -> None:
     logging.getLogger("py4j").setLevel(logging.WARNING)
     spec = read_spec(sys.argv[1:], "direct")
     session = SparkSession.builder.appName(f"streamops {spec.pipeline}").getOrCreate()
-    job = Job(session, spec)
+    job = Job(session, spec, driver_id(session))
     try:
         DirectStream(job).run()
     except StreamopsError as stopped:

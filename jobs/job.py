@@ -48,10 +48,10 @@ def driver_id(session: SparkSession) -> str:
 class Job:
     """One driver of one pipeline."""
 
-    def __init__(self, session: SparkSession, spec: JobSpec) -> None:
+    def __init__(self, session: SparkSession, spec: JobSpec, driver: str) -> None:
         self.session = session
         self.spec = spec
-        self.driver = driver_id(session)
+        self.driver = driver
         context = session.sparkContext
         self._hadoop = context._jsc.hadoopConfiguration()
         self.files = HadoopFiles(context._gateway, self._hadoop, spec.state_url)

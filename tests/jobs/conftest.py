@@ -1,0 +1,147 @@
+"""One Spark session for all tests of the jobs, and topics on the session's real broker."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hadoop_files import HadoopFiles
+from job import Job
+from pyspark.sql import SparkSession
+
+from kafka import KafkaAdminClient, KafkaProducer
+from streamops.job_spec import JobSpec
+from streamops.lease import Owner, OwnerKind
+from streamops.settings import Settings
+from streamops.stack.jars import connector_jars
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # or Spark listens on the machine's own address
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("tests of the jobs")
+        .config("spark.jars", ",".join(map(str, connector_jars(Settings.load().jars))))
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def files(spark: SparkSession, tmp_path: Path) -> HadoopFiles:
+    context = spark.sparkContext
+    return HadoopFiles(context._gateway, context._jsc.hadoopConfiguration(), (tmp_path / "state").as_uri())
+
+
+class Topics:
+    """Makes topics and sends records to them."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", metadata_max_age_ms=500)
+
+    def create(self, partitions: int = 1, **configs: str) -> str:
+        name = f"t-{uuid.uuid4().hex[:12]}"
+        self.admin.create_topics(
+            {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}}
+        )
+        return name
+
+    def send(self, topic: str, values: list[bytes], partition: int = 0) -> None:
+        sent = [self._producer.send(topic, value, partition=partition) for value in values]
+        self._producer.flush()
+        for future in sent:
+            future.get(timeout=10)
+
+    def close(self) -> None:
+        self._producer.close()
+        self.admin.close()
+
+
+@pytest.fixture(scope="session")
+def topics(kafka: str) -> Iterator[Topics]:
+    made = Topics(kafka)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spec(tmp_path: Path, kafka: str) -> Callable[..., JobSpec]:
+    def make(*topics: str, **changes: Any) -> JobSpec:
+        state = (tmp_path / "state").as_uri()
+        plain = JobSpec(
+            pipeline="p",
+            approach="direct",
+            topics=topics,
+            kafka={"bootstrap.servers": kafka},
+            state_url=state,
+            output_url=f"{state}/output",
+            transform="word_count",
+            sink="parquet",
+            interval_s=0.2,
+            starting_offsets="earliest",
+            on_data_loss="stop",
+            on_bad_record="fail",
+            owner=Owner(OwnerKind.SHELL),
+        )
+        return replace(plain, **changes)
+
+    return make
+
+
+class RunningStream:
+    """A direct stream in a thread of this process, as a driver of its own."""
+
+    def __init__(self, session: SparkSession, spec: JobSpec, driver: str) -> None:
+        from direct_stream import DirectStream
+
+        self.job = Job(session, spec, driver)
+        self.stream = DirectStream(self.job)
+        self.ended_with: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"driver {driver}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.stream.run()
+        except BaseException as error:
+            self.ended_with = error
+        finally:
+            if self.job.held is not None:
+                self.job.held.end()
+
+    def join(self, timeout_s: float = 60) -> BaseException | None:
+        """Wait until the driver has ended; what it ended with."""
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive(), "the driver did not end"
+        return self.ended_with
+
+
+@pytest.fixture
+def driver(spark: SparkSession) -> Iterator[Callable[..., RunningStream]]:
+    started: list[RunningStream] = []
+
+    def start(spec: JobSpec, name: str = "driver-1") -> RunningStream:
+        started.append(RunningStream(spark, spec, name))
+        return started[-1]
+
+    yield start
+    from streamops.errors import LeaseLostError
+
+    for running in started:
+        running.stream.stop_with(LeaseLostError("the test is over"))
+        running.join()
