@@ -207,6 +207,18 @@ def read_head(files: Files, generation: int) -> Entry | None:
     return Entry.from_json(found)
 
 
+def backwards(files: Files, generation: int) -> Iterator[Entry]:
+    """Entries from the newest one back, as long as they are files of their own: at least the newest hundred.
+
+    Never lists a directory, and reads no more than what is asked for.
+    """
+    entry = read_head(files, generation)
+    while entry is not None:
+        yield entry
+        text = files.read(entry_path(generation, entry.batch - 1)) if entry.batch else None
+        entry = Entry.from_json(text) if text is not None else None
+
+
 def entries(files: Files, generation: int, first: int = 0) -> Iterator[Entry]:
     """Every entry of a generation from batch `first` on, in the order of batches.
 

@@ -1,0 +1,115 @@
+"""Reading what `streamops status` shows: a few files of each state directory, and Kafka's latest offsets.
+
+Whatever is away is said in the status of the pipelines that need it; the others are shown as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from streamops import batch_log, drivers, generations, lease, pipeline_status
+from streamops.adapters.pipeline_files import state_files
+from streamops.adapters.state_files import StateFiles
+from streamops.batch_log import Entry
+from streamops.drivers import DriverRecord
+from streamops.errors import StreamopsError
+from streamops.generations import Generation
+from streamops.lease import Beat, Lease
+from streamops.offsets import Offsets, parse_spark_offsets
+from streamops.pipeline import Pipeline
+from streamops.pipeline_status import RATE_WINDOW_S, RECENT_BATCHES, Observed, PipelineStatus
+
+#: Seconds to wait for brokers: a person waits for the answer.
+_BROKER_TIMEOUT_S = 3.0
+
+_Parsed = TypeVar("_Parsed", Generation, Lease, Beat, DriverRecord)
+
+
+def read_statuses(pipelines: Iterable[Pipeline]) -> list[PipelineStatus]:
+    """The status of each pipeline, in their order. Never raises for a server that is away."""
+    pipelines = list(pipelines)
+    latest = _latest_offsets(pipelines)
+    statuses = []
+    for pipeline in pipelines:
+        try:
+            observed = observe(state_files(pipeline))
+        except StreamopsError as error:
+            statuses.append(pipeline_status.unreadable(pipeline.name, error.found))
+        else:
+            statuses.append(pipeline_status.assess(pipeline.name, observed, latest[pipeline.name], datetime.now(UTC)))
+    return statuses
+
+
+def observe(files: StateFiles) -> Observed:
+    """What the state directory says, from a number of small files that does not grow with the pipeline's age."""
+    number = generations.latest_number(files.names(generations.DIRECTORY))
+    generation = _read(files, generations.path(number), Generation) if number is not None else None
+    recent: list[Entry] = []
+    positions: Offsets | None = None
+    if generation is not None:
+        recent = _recent(files, generation.number)
+        positions = pipeline_status.positions(
+            generation, recent, _checkpointed(files, generation.number, recent),
+            logged_before=bool(recent) and recent[0].batch > 0,
+        )
+    epoch = lease.latest_epoch(files.names(lease.DIRECTORY))
+    held = _read(files, lease.path(epoch), Lease) if epoch is not None else None
+    return Observed(
+        generation=generation,
+        recent=recent,
+        positions=positions,
+        lease=held,
+        beat=_read(files, lease.beat_path(held.epoch), Beat) if held else None,
+        driver=_read(files, drivers.path(held.driver), DriverRecord) if held else None,
+    )
+
+
+def _read(files: StateFiles, path: str, kind: type[_Parsed]) -> _Parsed | None:
+    text = files.read(path)
+    return kind.from_json(text) if text is not None else None
+
+
+def _recent(files: StateFiles, generation: int) -> list[Entry]:
+    """The newest entries, oldest first: those of the last minute or so, and one more to see where it begins."""
+    now = datetime.now(UTC)
+    recent: list[Entry] = []
+    for entry in batch_log.backwards(files, generation):
+        recent.append(entry)
+        age_s = (now - datetime.fromisoformat(entry.finished_at)).total_seconds()
+        if age_s > RATE_WINDOW_S or len(recent) == RECENT_BATCHES:
+            break
+    return recent[::-1]
+
+
+def _checkpointed(files: StateFiles, generation: int, recent: list[Entry]) -> Offsets | None:
+    """Where the last logged batch ends in every partition, as Spark's checkpoint has it; None when it has nothing."""
+    if not recent:
+        return None
+    text = files.read(f"{generations.checkpoint_path(generation)}/offsets/{recent[-1].batch}")
+    lines = text.splitlines() if text else []
+    try:
+        return parse_spark_offsets(lines[2]) if len(lines) > 2 else None
+    except (ValueError, AttributeError):  # a receiver's checkpoint, or one of another Spark
+        return None
+
+
+def _latest_offsets(pipelines: list[Pipeline]) -> dict[str, Offsets | str]:
+    """Kafka's latest offsets for each pipeline by its name, or why they are unknown."""
+    from streamops.adapters.broker import Broker
+    from streamops.adapters.connections import connection
+
+    latest: dict[str, Offsets | str] = {}
+    for conn_id in {pipeline.connections.kafka for pipeline in pipelines}:
+        readers = [pipeline for pipeline in pipelines if pipeline.connections.kafka == conn_id]
+        try:
+            with Broker.connect(connection(conn_id), timeout_s=_BROKER_TIMEOUT_S) as broker:
+                for pipeline in readers:
+                    try:
+                        latest[pipeline.name] = broker.latest_offsets(pipeline.topics)
+                    except StreamopsError as error:
+                        latest[pipeline.name] = error.found
+        except StreamopsError as error:
+            latest.update({pipeline.name: error.found for pipeline in readers})
+    return latest
