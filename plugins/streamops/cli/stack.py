@@ -47,7 +47,7 @@ def status(as_json: Json = False) -> None:
     else:
         for server in found:
             pid = f"pid {server.pid}" if server.pid else ""
-            memory = f"{server.rss_bytes // 2**20:5d} MB" if server.rss_bytes else ""
+            memory = f"{server.memory_bytes // 2**20:5d} MB" if server.memory_bytes else ""
             typer.echo(f"{server.name:22} {server.state:10} {pid:12} {memory:9} {server.detail}".rstrip())
     if any(server.state != "healthy" for server in found):
         raise typer.Exit(1)

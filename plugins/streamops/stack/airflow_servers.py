@@ -1,4 +1,4 @@
-"""Airflow's four servers, each a process of its own: API and page, scheduler with its tasks, DAG processor, triggerer."""
+"""Airflow's four servers, each a process of its own: API with the page, scheduler, DAG processor, triggerer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from importlib.metadata import version
 from streamops.errors import StreamopsError
 from streamops.stack import probes
 from streamops.stack.environment import database_url
-from streamops.stack.process import Server
+from streamops.stack.process import Probe, Server
 from streamops.stack.settings import StackSettings
 
 API = "airflow-api"
@@ -24,7 +24,7 @@ def servers(settings: StackSettings, environment: Mapping[str, str]) -> list[Ser
     database = Database(settings, environment)
     port = settings.airflow_port
 
-    def server(name: str, *arguments: str, probe: probes.Probe, ports: dict[str, int] | None = None) -> Server:
+    def server(name: str, *arguments: str, probe: Probe, ports: dict[str, int] | None = None) -> Server:
         return Server(
             name=f"airflow-{name}",
             command=(sys.executable, "-m", "airflow", *arguments),
@@ -53,7 +53,7 @@ class Database:
         self._lock = threading.Lock()
 
     def migrate(self) -> None:
-        """Create or upgrade the tables, unless that was done before. Raises StreamopsError with Airflow's last words."""
+        """Create or upgrade the tables, unless that was done before. Raises StreamopsError with Airflow's words."""
         # The URL may hold a password.
         done = {"airflow": version("apache-airflow"), "database": hashlib.sha256(self._url.encode()).hexdigest()}
         with self._lock:
@@ -71,7 +71,7 @@ class Database:
             )
             if migration.returncode:
                 last = (migration.stdout + migration.stderr)[-1500:]
-                raise StreamopsError(f"`airflow db migrate` failed:\n{last}", "Correct the cause, then run `streamops stack up` again.")
+                raise StreamopsError(f"`airflow db migrate` failed:\n{last}", "Correct the cause, then start again.")
             self._stamp.write_text(json.dumps(done), "utf-8")
 
     def _stamped(self) -> object:

@@ -19,7 +19,9 @@ from streamops.stack.settings import LOOPBACK, StackSettings
 
 #: Variables of the caller's shell that would bend a server or send it elsewhere.
 _FOREIGN = ("AIRFLOW__", "SPARK_", "PYSPARK_", "KAFKA_", "HADOOP_", "YARN_", "STREAMOPS_", "PYTEST_", "COV_")
-_FOREIGN_NAMES = frozenset({"AIRFLOW_HOME", "AIRFLOW_CONFIG", "PYTHONPATH", "PYTHONHOME", "CLASSPATH", "JDK_JAVA_OPTIONS"})
+_FOREIGN_NAMES = frozenset(
+    {"AIRFLOW_HOME", "AIRFLOW_CONFIG", "PYTHONPATH", "PYTHONHOME", "CLASSPATH", "JDK_JAVA_OPTIONS"}
+)
 
 
 def connections(settings: StackSettings) -> dict[str, str]:
@@ -130,7 +132,15 @@ def of_servers(settings: StackSettings, credentials: Credentials) -> dict[str, s
 
 def of_client(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
     """What a client adds to its environment to reach this stack: connections, project folders, Airflow's settings."""
-    return {**connections(settings), **project(), **airflow(settings, credentials), "SPARK_HOME": str(spark_home())}
+    # For commands that ask Airflow about runs; its own servers have no use for it.
+    api = {"AIRFLOW_CONN_STREAMOPS_AIRFLOW": settings.airflow_url.replace("://", f"://admin:{credentials.password}@")}
+    return {
+        **connections(settings),
+        **api,
+        **project(),
+        **airflow(settings, credentials),
+        "SPARK_HOME": str(spark_home()),
+    }
 
 
 def write_env_file(settings: StackSettings, credentials: Credentials) -> Path:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Self
 from xml.sax.saxutils import quoteattr
 
 from streamops.errors import ConfigurationError, StateError, StreamopsError, UnavailableError
@@ -37,6 +38,12 @@ class Jar:
     module: str
     revision: str
     sha256: str
+
+    @classmethod
+    def of(cls, coordinates: str, pinned: str) -> Self:
+        """From `organisation:module:revision` and the sum, as the lock file has them."""
+        organisation, module, revision = coordinates.split(":")
+        return cls(organisation, module, revision, pinned)
 
     @property
     def file_name(self) -> str:
@@ -55,7 +62,7 @@ def locked() -> dict[str, list[Jar]]:
     """Every group of the lock file and its jars: `{"broker": [Jar(...), ...], "connector": [...]}`."""
     text = files("streamops.stack").joinpath("jars.lock.json").read_text("utf-8")
     return {
-        name: [Jar(*coordinates.split(":"), sha256=sha256) for coordinates, sha256 in group["jars"].items()]
+        name: [Jar.of(coordinates, pinned) for coordinates, pinned in group["jars"].items()]
         for name, group in json.loads(text).items()
     }
 
@@ -82,7 +89,7 @@ def ensure(group: str, jars_folder: Path, say: Say) -> Path:
     """Bring the group's folder to exactly what is locked; returns it.
 
     A jar that arrives with another sum is named, removed (from Ivy's cache too) and fetched once more.
-    Raises UnavailableError (no network), StateError (wrong sum twice), StreamopsError (anything else, such as a full disk).
+    Raises UnavailableError (no network), StateError (wrong sum twice), StreamopsError (a full disk).
     """
     wanted = locked()[group]
     folder = jars_folder / group
@@ -95,7 +102,7 @@ def ensure(group: str, jars_folder: Path, say: Say) -> Path:
         missing = problems(folder, wanted)
         for problem in missing:
             if problem.corrupt:
-                say(f"{problem.jar.file_name} is corrupt (its SHA-256 is not the pinned one): removed, fetching it again")
+                say(f"{problem.jar.file_name} is corrupt: its SHA-256 is not the pinned one. Removed.")
                 (folder / problem.jar.file_name).unlink()
         if not missing:
             return folder
@@ -106,7 +113,7 @@ def ensure(group: str, jars_folder: Path, say: Say) -> Path:
         for jar in wrong:
             _forget(jar)
             if attempt == 1:
-                say(f"{jar.file_name} arrived corrupt (its SHA-256 is not the pinned one): removed, fetching it once more")
+                say(f"{jar.file_name} arrived corrupt: its SHA-256 is not the pinned one. Removed; fetching it again.")
     names = ", ".join(jar.file_name for jar in wrong)
     raise StateError(
         f"{names}: downloaded twice, and each time the SHA-256 was not the pinned one.",
@@ -150,7 +157,8 @@ def _run_ivy(jars: list[Jar], target: Path, say: Say) -> None:
     ivy_file = target / "ivy.xml"
     ivy_file.write_text(
         '<ivy-module version="2.0"><info organisation="streamops" module="jars"/>'
-        f'<configurations><conf name="default"/></configurations><dependencies>{dependencies}</dependencies></ivy-module>',
+        '<configurations><conf name="default"/></configurations>'
+        f"<dependencies>{dependencies}</dependencies></ivy-module>",
         "utf-8",
     )
     command = [java(), "-cp", f"{spark_home() / 'jars'}/*", "org.apache.ivy.Main", "-ivy", str(ivy_file)]
@@ -181,7 +189,7 @@ def _ivy_failure(output: str, target: Path) -> StreamopsError:
         return StreamopsError(
             f"The disk is full: {free_mb} MB free at {target.parent}.", "Free at least 500 MB, then run this again."
         )
-    reasons = ("UnknownHostException", "ConnectException", "SocketTimeout", "NoRouteToHost", "SSLHandshake", "Server access error")
+    reasons = ("UnknownHost", "ConnectException", "SocketTimeout", "NoRouteToHost", "SSLHandshake", "access error")
     tail = "\n".join(line for line in output.splitlines() if line.strip())[-800:]
     if any(reason in output for reason in reasons):
         return UnavailableError(

@@ -91,7 +91,8 @@ def _prepare(settings: StackSettings, number: int, path: Path, environment: dict
     command = [*_java(settings), "kafka.tools.StorageTool", "format", "-t", _cluster_id(settings), "-c", str(path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise StreamopsError(f"kafka-{number}: formatting {path.parent / 'log'} failed:\n{done.stdout}{done.stderr}"[:2000])
+        said = f"{done.stdout}{done.stderr}"[:1500]
+        raise StreamopsError(f"kafka-{number}: formatting {path.parent / 'log'} failed:\n{said}")
 
 
 def _refuse_other_size(settings: StackSettings) -> None:
@@ -104,8 +105,8 @@ def _refuse_other_size(settings: StackSettings) -> None:
     existing = int(record.read_text("utf-8"))
     if existing != settings.kafka_brokers:
         raise ConfigurationError(
-            f"Kafka's data in {record.parent} is that of {existing} broker(s), and {settings.kafka_brokers} are asked for.",
-            f"Start with `--brokers {existing}`, or, to begin with empty topics: streamops stack down, then remove {record.parent}",
+            f"Kafka's data in {record.parent} is that of {existing} broker(s); {settings.kafka_brokers} are asked for.",
+            f"Start with `--brokers {existing}`, or begin with empty topics: stop the stack and remove that folder.",
         )
 
 

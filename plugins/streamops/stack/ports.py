@@ -12,10 +12,10 @@ from streamops.stack.settings import LOOPBACK, PREFIX
 
 
 def require_free(server: Server) -> None:
-    """Raise ConfigurationError naming every port of the server that something else listens on, by what, and the cure."""
+    """Raise ConfigurationError naming every port of the server that something else listens on, and by what."""
     taken = {setting: port for setting, port in server.ports.items() if not is_free(port)}
     if taken:
-        found = "\n".join(f"Port {port}, which {server.name} needs, is taken by {holder(port)}." for port in taken.values())
+        found = "\n".join(f"Port {port} of {server.name} is taken by {holder(port)}." for port in taken.values())
         variables = " ".join(f"{PREFIX}{setting.upper()}=…" for setting in taken)
         raise ConfigurationError(found, f"End that program, or choose another port: {variables}")
 
@@ -36,7 +36,8 @@ def holder(port: int) -> str:
     """Who listens on a port, in words: "java (pid 4711)"."""
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:  # macOS shows other people's connections to root only
         pass

@@ -1,4 +1,4 @@
-"""Real questions to real servers: each returns what a person may read about a healthy server, or raises UnavailableError.
+"""Real questions to real servers: each returns what a person may read about a healthy one, or raises UnavailableError.
 
 Every probe takes when the server's process started (seconds since the epoch); see `process.Probe`.
 """

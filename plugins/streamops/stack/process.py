@@ -52,8 +52,10 @@ class Server:
     after: tuple[str, ...] = ()
     #: What must be done before the process starts (a data folder formatted, a database migrated).
     prepare: Callable[[], None] = lambda: None
-    #: How long it may take to end after SIGTERM before SIGKILL.
+    #: How long its own process may take to end after SIGTERM; then, or when it has ended, whatever is left is killed.
     stop_timeout_s: float = 20.0
+    #: How long what it started may take to end after a SIGTERM of its own, once the server has ended.
+    leftovers_timeout_s: float = 0.0
     #: Not started by a plain `up`, but healed by it once it has been started.
     optional: bool = False
 
@@ -114,7 +116,10 @@ def running(name: str, folder: Folder) -> psutil.Process | None:
 
 
 def members(folder: Folder, name: str | None = None) -> list[psutil.Process]:
-    """Living processes of this stack, or of one of its servers, except the calling process and its ancestors."""
+    """Living processes of this stack, or of one of its servers, except the calling process and its ancestors.
+
+    A server's are those that carry its mark, and while its own process lives, those in that one's group.
+    """
     found = []
     leader = running(name, folder) if name else None
     me = psutil.Process()
@@ -130,9 +135,11 @@ def members(folder: Folder, name: str | None = None) -> list[psutil.Process]:
 
 
 def end(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
-    """SIGTERM to each, SIGKILL to those that are still alive after `timeout_s`; returns those that even outlived that."""
-    alive = list(processes)
+    """SIGTERM to each, SIGKILL to those alive after `timeout_s` (0: at once). Returns what outlived even that."""
+    alive = [process for process in processes if _alive(process)]
     for signal_number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 10.0)):
+        if not patience_s:
+            continue
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.send_signal(signal_number)
@@ -142,6 +149,22 @@ def end(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Pr
         if not alive:
             break
     return alive
+
+
+def stop(server: Server, folder: Folder) -> list[psutil.Process]:
+    """End a server and everything it started. Returns what outlived SIGKILL.
+
+    SIGTERM goes to the server's own process only, which knows best how to end its children. An Airflow task that got
+    one would run its `on_kill` and take a Spark driver down with it, and an Airflow that stops never stops a job.
+    """
+    leader = running(server.name, folder)
+    started = members(folder, server.name)
+    survivors = end([leader] if leader else [], server.stop_timeout_s)
+    # Twice: the second look finds what was started while the first round ended.
+    survivors += end({*started, *members(folder, server.name)}, server.leftovers_timeout_s)
+    survivors += end(members(folder, server.name), 0)
+    folder.pid_file(server.name).unlink(missing_ok=True)
+    return [survivor for survivor in survivors if _alive(survivor)]
 
 
 def _alive(process: psutil.Process) -> bool:
@@ -155,10 +178,15 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _marks(process: psutil.Process) -> tuple[str, str] | None:
-    """Stack and server that the process was started for; None when its environment cannot be read."""
+    """Stack and server that the process was started for; None when its environment cannot be read.
+
+    It reads as empty, too, for an instant while a process starts and when one has ended.
+    """
     try:
         environment = process.environ()
     except (psutil.Error, OSError):
+        return None
+    if not environment:
         return None
     return environment.get(STACK_MARK, ""), environment.get(SERVER_MARK, "")
 

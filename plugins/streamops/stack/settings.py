@@ -82,7 +82,8 @@ class StackSettings(BaseSettings):
     def on_free_ports(cls, data: Path, **given: Any) -> Self:
         """Settings for a second stack beside another one: every port is free at the moment of asking."""
         names = [name for name in cls.model_fields if name.endswith("_port") and name not in given]
-        return cls(data=data, **dict(zip(names, _free_ports(len(names)), strict=True)), **given)
+        chosen: dict[str, Any] = dict(zip(names, _free_ports(len(names)), strict=True))
+        return cls(data=data, **{**chosen, **given})
 
     @model_validator(mode="before")
     @classmethod

@@ -64,6 +64,8 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
         probe=probes.spark_worker(settings.spark_master_ui_port, settings.spark_worker_ui_port),
         ports={"spark_worker_ui_port": settings.spark_worker_ui_port},
         prepare=lambda: _prepare_worker(settings, folder),
+        # Drivers and executors end well within this, and find their last batch whole either way.
+        leftovers_timeout_s=3,
     )
     return [master, worker]
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import psutil
@@ -31,6 +31,8 @@ State = Literal["healthy", "unhealthy", "dead", "stopped"]
 _PROBE_INTERVAL_S = 0.3
 #: How often a server that takes long is mentioned.
 _STILL_WAITING_S = 10.0
+#: The demo's live input: what the stack's own servers log, no faster than a page can show.
+_FEED = ("--topic", "lines", "--follow-stack-logs", "--rate", "500")
 #: Less free disk than this and Kafka or SQLite soon fails in ways that name anything but the disk.
 _LEAST_FREE_MB = 500
 
@@ -48,8 +50,9 @@ class ServerStatus:
     detail: str
     pid: int | None = None
     uptime_s: float | None = None
-    #: Resident memory of the server and everything it started. Pages that forks share are counted for each of them.
-    rss_bytes: int | None = None
+    #: Memory of the server and everything it started. On Linux, a page that several processes share is split among
+    #: them (PSS); elsewhere it counts for each.
+    memory_bytes: int | None = None
 
 
 class StartFailed(StreamopsError):
@@ -97,7 +100,7 @@ class Stack:
             *airflow_servers.servers(self.settings, variables),
             Server(
                 name="feeder",
-                command=(sys.executable, "-m", "streamops.cli.main", "feed", "--topic", "lines", "--follow-stack-logs", "--rate", "500"),
+                command=(sys.executable, "-m", "streamops.cli.main", "feed", *_FEED),
                 environment=variables,
                 probe=probes.alive,
                 optional=True,
@@ -167,11 +170,11 @@ class Stack:
                 survivors += self._stop(group)
             if not servers:
                 # What lost its mark of a server but not that of the stack, or started while the others ended.
-                survivors += process.end(process.members(self.folder), timeout_s=5)
+                survivors += process.end(process.members(self.folder), timeout_s=0)
                 self.settings.running_file.unlink(missing_ok=True)
-            if survivors := [survivor for survivor in survivors if survivor.is_running()]:
-                names = ", ".join(f"{survivor.pid}" for survivor in survivors)
-                raise StateError(f"These processes outlived SIGKILL: {names}.", "They hang in the kernel; a reboot ends them.")
+            if survivors:
+                pids = ", ".join(str(survivor.pid) for survivor in survivors)
+                raise StateError(f"These processes outlived SIGKILL: {pids}.", "They hang in the kernel: reboot.")
 
     def status(self) -> list[ServerStatus]:
         """Every server, probed now, all at the same time. Optional ones that are stopped are left out."""
@@ -207,7 +210,7 @@ class Stack:
             if leftovers:
                 # They hold its port, or wait for ever for a parent that is gone.
                 self._say(f"{server.name}: ending {len(leftovers)} process(es) that an earlier one left behind")
-                process.end(leftovers, timeout_s=5)
+                process.end(leftovers, timeout_s=server.leftovers_timeout_s)
         for server in missing:
             ports.require_free(server)
         self.settings.streams.mkdir(parents=True, exist_ok=True)
@@ -261,7 +264,10 @@ class Stack:
             took = f"up after {time.monotonic() - began:.1f} s" if fresh else "is up"
             self._say(f"{server.name}: {took} ({detail})")
 
-    def _until_healthy(self, server: Server, running: psutil.Process, abandon: threading.Event, began: float) -> str | None:
+    def _until_healthy(
+        self, server: Server, running: psutil.Process, abandon: threading.Event, began: float
+    ) -> str | None:
+        """What the probe says of the healthy server; None when another server's failure makes waiting pointless."""
         mention_at = began + _STILL_WAITING_S
         while not abandon.is_set():
             if process.running(server.name, self.folder) is None:
@@ -275,7 +281,8 @@ class Stack:
             now = time.monotonic()
             if now - began > self.settings.start_timeout_s:
                 raise StartFailed(
-                    f"{server.name} (pid {running.pid}) is not healthy after {now - began:.0f} s: {reason}. {self._last_words(server)}",
+                    f"{server.name} (pid {running.pid}) is not healthy after {now - began:.0f} s: {reason}. "
+                    f"{self._last_words(server)}",
                     f"If it hangs: streamops stack down {server.name}, then up again.",
                 )
             if now > mention_at:
@@ -294,19 +301,12 @@ class Stack:
         return f"The last lines of {log}:\n{last}"
 
     def _stop(self, group: Sequence[Server]) -> list[psutil.Process]:
-        running = {server.name: process.members(self.folder, server.name) for server in group}
-        names = [name for name, found in running.items() if found]
+        names = [server.name for server in group if process.members(self.folder, server.name)]
         if names:
             self._say(f"stopping {', '.join(names)}")
-        survivors = process.end(
-            {member.pid: member for found in running.values() for member in found}.values(),
-            timeout_s=max(server.stop_timeout_s for server in group),
-        )
-        for server in group:
-            # Once more: what it started while it was ending.
-            survivors += process.end(process.members(self.folder, server.name), timeout_s=3)
-            self.folder.pid_file(server.name).unlink(missing_ok=True)
-        return survivors
+        with ThreadPoolExecutor(max_workers=len(group)) as pool:
+            found = pool.map(partial(process.stop, folder=self.folder), group)
+            return [survivor for survivors in found for survivor in survivors]
 
     def _status(self, server: Server) -> ServerStatus:
         running = process.running(server.name, self.folder)
@@ -316,11 +316,11 @@ class Stack:
             return ServerStatus(server.name, "dead" if dead else "stopped", detail)
         try:
             started = running.create_time()
-            rss = sum(_rss(member) for member in process.members(self.folder, server.name))
+            memory = sum(_memory_bytes(member) for member in process.members(self.folder, server.name))
             state, detail = self._probe(server, started)
         except psutil.NoSuchProcess:
             return ServerStatus(server.name, "dead", "its process ended just now")
-        return ServerStatus(server.name, state, detail, running.pid, time.time() - started, rss)
+        return ServerStatus(server.name, state, detail, running.pid, time.time() - started, memory)
 
     def _probe(self, server: Server, started: float) -> tuple[State, str]:
         try:
@@ -344,10 +344,11 @@ def _stop_order(servers: Sequence[Server]) -> list[list[Server]]:
     return [group for group in groups if group]
 
 
-def _rss(member: psutil.Process) -> int:
+def _memory_bytes(member: psutil.Process) -> int:
     try:
-        return int(member.memory_info().rss)
-    except psutil.Error:
+        full = member.memory_full_info()
+        return int(getattr(full, "pss", full.rss))
+    except (psutil.Error, OSError):
         return 0
 
 
