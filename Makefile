@@ -1,0 +1,50 @@
+# Every command a person needs. `make demo` in a fresh clone is the way in; `make help` lists the rest.
+
+# The first Python on PATH that is new enough; the oldest one that fits comes first, since that is what CI uses.
+PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
+BIN := .venv/bin
+
+.PHONY: help setup demo up down status test unit lint lock bench clean clean-all
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## Virtual environment, pinned packages, pinned jars; seconds when nothing changed
+	@$(PYTHON) bootstrap.py
+
+demo: setup  ## From nothing to live counts; Ctrl-C leaves the view and the stack up
+	@$(BIN)/streamops demo
+
+up: setup  ## Start Kafka, Spark and Airflow on loopback; safe to repeat
+	@$(BIN)/streamops stack up
+
+down:  ## Stop them and every process they started; data stays
+	@if [ -x $(BIN)/streamops ]; then $(BIN)/streamops stack down; fi
+
+status:  ## Probe each server
+	@$(BIN)/streamops stack status
+
+test: lint unit  ## Everything: style, types, unit tests, DAGs, jobs, real servers
+	$(BIN)/pytest tests/dags tests/jobs tests/integration
+
+unit: setup  ## Tests that need no server, under a minute
+	$(BIN)/pytest tests/unit
+
+lint: setup  ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock:  ## Pin requirements.in into requirements.txt, keeping what is pinned; UPGRADE=1 takes the newest
+	$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade) -o requirements.txt
+
+bench: setup  ## Measure, on servers of its own
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
+
+clean:  ## Remove caches
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+clean-all: down clean  ## Remove the environment too, and all data of the stack
+	rm -rf .venv .streamops
