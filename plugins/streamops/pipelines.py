@@ -137,7 +137,8 @@ class _Reader:
         self.problems = list(document.problems)
 
     def add(self, path: Path, found: str, repair: str) -> None:
-        self.problems.append(Problem(self.document.line(path), path, found, repair))
+        if not any(path[:len(unread)] == unread for unread in self.document.unread):
+            self.problems.append(Problem(self.document.line(path), path, found, repair))
 
     def read(self, file: str) -> Pipelines:
         data = self.document.data
@@ -180,7 +181,8 @@ class _Reader:
             if entry is not None and not isinstance(entry, dict):
                 self.add((section, name), f"`{section}.{name}` is {quoted(entry)}, not a mapping",
                          "Write its keys below it, one a line and indented.")
-            entry = dict(entry) if isinstance(entry, dict) else {}
+                continue
+            entry = dict(entry or {})
             self.refuse_name((section, name), entry)
             entry.pop("name", None)
             yield name, entry
@@ -251,6 +253,8 @@ class _Reader:
             loc = error["loc"]
             if error["type"] == "too_short" and any(other["loc"][:-1] == loc for other in errors):
                 continue  # pydantic counts only the items that are right
+            if error["type"] != "missing" and str(loc[0]) not in data:
+                continue  # the default follows from another key, which is wrong itself
             place = self.place((*path, *loc)) if loc != ("name",) else path
             self.add(place, *explain(error, place, model))
             if error["type"] != "extra_forbidden":

@@ -26,6 +26,8 @@ class Document:
 
     data: Any = None
     problems: list[Problem] = field(default_factory=list)
+    #: Places where `data` has None for what could not be read.
+    unread: set[Path] = field(default_factory=set)
     _root: yaml.Node | None = None
 
     def line(self, path: Path) -> int:
@@ -55,7 +57,7 @@ def parse(text: str) -> Document:
         return Document(problems=[Problem(1, (), "the file is nested too deeply to be read", "Flatten it.")])
     document = Document(_root=root)
     if root is not None:
-        document.data = _Reader(document.problems).value(root, ())
+        document.data = _Reader(document).value(root, ())
     return document
 
 
@@ -79,8 +81,9 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
 class _Reader:
     """Turns nodes into data, once per node however many aliases lead to it."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
+    def __init__(self, document: Document) -> None:
+        self.problems = document.problems
+        self.unread = document.unread
         self.scalars: Any = yaml.constructor.SafeConstructor()
         self.done: dict[int, Any] = {}
         self.open: set[int] = set()
@@ -92,6 +95,7 @@ class _Reader:
         if id(node) in self.open or self.count > _MAX_VALUES:
             self.problems.append(Problem(node.start_mark.line + 1, path, f"{dotted(path)} contains itself",
                                          "Write the value out instead of pointing at it with an alias."))
+            self.unread.add(path)
             return None
         self.open.add(id(node))
         self.count += 1
@@ -115,6 +119,7 @@ class _Reader:
                 node.start_mark.line + 1, path, f"{dotted(path)} has the YAML tag {node.tag!r}, which is not read here",
                 "Write plain text, a number, true, false or null, without a tag.",
             ))
+            self.unread.add(path)
             return None
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ errors, so neither is ever shown.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,8 +60,13 @@ class Broker:
         milliseconds = int(timeout_s * 1000)
         settings = {"request_timeout_ms": milliseconds, "bootstrap_timeout_ms": milliseconds,
                     "reconnect_backoff_max_ms": 1000, **settings}
-        with _explained(servers):
-            return cls(_admin(settings), servers, timeout_s)
+        try:
+            with _explained(servers):
+                return cls(_admin(settings), servers, timeout_s)
+        except UnavailableError as error:
+            # kafka-python says only that its time was up.
+            raise UnavailableError(f"no Kafka broker answers at {servers}: {_why_silent(settings)}",
+                                   error.repair) from None
 
     def close(self) -> None:
         """Close the connections. Closing twice is harmless."""
@@ -248,6 +254,19 @@ def _translated(error: Any, servers: str) -> StreamopsError:
     if error.retriable:
         return UnavailableError(f"Kafka at {servers} is not ready: {short_error(error)}", "Try again in a while.")
     return RefusedError(f"Kafka at {servers} refuses: {short_error(error)}")
+
+
+def _why_silent(settings: Mapping[str, Any]) -> str:
+    """What a plain connection to the first server says."""
+    host, _, port = str(settings["bootstrap_servers"][0]).rpartition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            protocol = settings.get("security_protocol", "PLAINTEXT")
+            return f"something listens there and does not talk Kafka over {protocol} (security.protocol, port)"
+    except socket.gaierror:
+        return f"the name {host} is not known"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
 
 
 def _admin(settings: dict[str, Any]) -> Any:

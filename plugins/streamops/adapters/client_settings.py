@@ -64,7 +64,7 @@ def client_settings(connection: Connection) -> dict[str, Any]:
                   or connection.require("bootstrap.servers"))
     settings: dict[str, Any] = {
         "client_id": "streamops",
-        "bootstrap_servers": [server.strip() for server in servers.split(",") if server.strip()],
+        "bootstrap_servers": [_with_port(server.strip()) for server in servers.split(",") if server.strip()],
     }
     _check_servers(connection, settings["bootstrap_servers"])
     _refuse_key_stores(connection, extra)
@@ -102,6 +102,11 @@ def _check_servers(connection: Connection, servers: list[str]) -> None:
         if not re.fullmatch(r"(\w+://)?(\[[0-9A-Fa-f:.%]+\]|[^\s:/@]+)(:\d{1,5})?", server):
             raise _refused(connection, "has a bootstrap server that is not host:port",
                            'Write them as "host:port,host:port".')
+
+
+def _with_port(server: str) -> str:
+    """9092 is what Kafka's clients take where no port is written."""
+    return server if re.search(r":\d+$", server) else f"{server}:9092"
 
 
 def _refuse_key_stores(connection: Connection, extra: Mapping[str, Any]) -> None:

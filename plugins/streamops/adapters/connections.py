@@ -181,13 +181,13 @@ def _extra(text: str) -> dict[str, Any]:
 
 
 def _in_airflow() -> bool:
-    """Whether this process is one of Airflow's that has its own way to connections: a task, a trigger, the server.
+    """Whether this process is one of Airflow's that has its own way to connections: a task, a trigger, a server.
 
-    Each of them has loaded one of these modules before any code of ours runs; a shell command has not.
+    Tasks and triggers talk to their supervisor over `SUPERVISOR_COMMS`, which is there only while they do; servers say
+    what they are in a variable of Airflow's own. A shell that merely imported Airflow is neither.
     """
-    return any(module in sys.modules for module in (
-        "airflow.sdk.execution_time.task_runner", "airflow.jobs.triggerer_job_runner",
-        "airflow.api_fastapi.app", "airflow.dag_processing.processor"))
+    talks = hasattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS")
+    return talks or ("airflow" in sys.modules and os.environ.get("_AIRFLOW_PROCESS_CONTEXT") == "server")
 
 
 def _from_airflow(conn_id: str) -> Connection:
