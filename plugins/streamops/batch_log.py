@@ -191,13 +191,13 @@ def overdue_roll_ups(generation: int, names: Iterable[str], head: int) -> list[R
 
 
 def read_head(files: Files, generation: int) -> Entry | None:
-    """The last entry of a generation, or None when it has none. Never lists a directory."""
+    """The last entry of a generation, or None when it has none. Lists the directory only when there is no hint."""
     hint = files.read(head_path(generation))
-    batch = int(json.loads(hint)["batch"]) if hint else 0
+    batch = _hinted(hint) if hint else _newest(files, generation)
+    if batch is None:
+        return None
     found = files.read(entry_path(generation, batch))
     if found is None:
-        if hint is None:
-            return None
         raise StateError(
             f"the batch log of generation {generation} says that batch {batch} was its last, but has no entry for it",
             "Restore the missing file from a copy, or open a new generation from a recovery point.",
@@ -205,6 +205,21 @@ def read_head(files: Files, generation: int) -> Entry | None:
     while (following := files.read(entry_path(generation, batch + 1))) is not None:
         batch, found = batch + 1, following
     return Entry.from_json(found)
+
+
+def _hinted(hint: str) -> int:
+    try:
+        return int(json.loads(hint)["batch"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"the hint of the batch log's head cannot be read ({type(error).__name__}: {error}): {hint[:200]!r}",
+            "Delete that head.json: the head is then found by listing, and the hint is written again.",
+        ) from error
+
+
+def _newest(files: Files, generation: int) -> int | None:
+    """The highest batch in a listing. Without it, a log whose hint was deleted would pass for one without entries."""
+    return max((last for _, last, _ in _spans(files.names(directory(generation)))), default=None)
 
 
 def backwards(files: Files, generation: int) -> Iterator[Entry]:

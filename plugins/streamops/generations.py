@@ -43,20 +43,27 @@ class Generation:
 
     @classmethod
     def from_json(cls, text: str) -> Generation:
-        data = json.loads(text)
-        if data.get("format") != FORMAT:
-            raise StateError(
-                f"a generation file says format {data.get('format')!r}; this version of streamops reads {FORMAT!r}",
-                "Run the version of streamops that wrote it, or a newer one.",
+        """The generation that `to_json` wrote. Raises StateError on any other format."""
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise StateError(
+                    f"a generation file says format {data['format']!r}; this version of streamops reads {FORMAT!r}",
+                    "Run the version of streamops that wrote it, or a newer one.",
+                )
+            return cls(
+                pipeline=data["pipeline"],
+                number=int(data["generation"]),
+                approach=data["approach"],
+                start=parse_spark_offsets(json.dumps(data["start"])),
+                reason=data["reason"],
+                opened_at=data["opened_at"],
             )
-        return cls(
-            pipeline=data["pipeline"],
-            number=int(data["generation"]),
-            approach=data["approach"],
-            start=parse_spark_offsets(json.dumps(data["start"])),
-            reason=data["reason"],
-            opened_at=data["opened_at"],
-        )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StateError(
+                f"a generation file cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
+                "It is written whole or not at all, so something else changed it. Restore it from a copy.",
+            ) from error
 
 
 def path(number: int) -> str:

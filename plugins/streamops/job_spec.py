@@ -47,9 +47,16 @@ class JobSpec:
     @classmethod
     def from_json(cls, text: str) -> JobSpec:
         """The spec that `to_json` wrote. Raises ConfigurationError on unknown or missing keys."""
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+            given = set(data.keys())
+        except (ValueError, AttributeError) as error:
+            raise ConfigurationError(
+                f"the job spec is no JSON object ({error}): {text[:200]!r}",
+                "Hand the job the spec that streamops made, as its one argument.",
+            ) from error
         known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(data) - known):
+        if unknown := sorted(given - known):
             raise ConfigurationError(
                 f"the job spec has settings that this job does not know: {', '.join(unknown)}",
                 "The job's code is older than whatever submitted it. Deploy jobs/ and plugins/ of one version.",

@@ -18,9 +18,11 @@ Standard library only: this module travels to the Spark driver.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from streamops.errors import StateError
 
@@ -80,8 +82,10 @@ class Lease:
 
     @classmethod
     def from_json(cls, text: str) -> Lease:
-        data = _checked(text, FORMAT)
-        return cls(**{**data, "owner": Owner.from_dict(data["owner"])})  # type: ignore[arg-type]
+        """The lease that `to_json` wrote. Raises StateError on any other format."""
+        with _readable(text):
+            data = _checked(text, FORMAT)
+            return cls(**{**data, "owner": Owner.from_dict(data["owner"])})
 
 
 class JobState(StrEnum):
@@ -108,8 +112,10 @@ class Beat:
 
     @classmethod
     def from_json(cls, text: str) -> Beat:
-        data = _checked(text, BEAT_FORMAT)
-        return cls(**{**data, "state": JobState(str(data["state"]))})  # type: ignore[arg-type]
+        """The beat that `to_json` wrote. Raises StateError on any other format."""
+        with _readable(text):
+            data = _checked(text, BEAT_FORMAT)
+            return cls(**{**data, "state": JobState(str(data["state"]))})
 
 
 def path(epoch: int) -> str:
@@ -141,11 +147,22 @@ def may_take_at_once(held: Lease, last_beat: Beat | None, *, driver: str, supers
     return None
 
 
-def _checked(text: str, expected: str) -> dict[str, object]:
-    data: dict[str, object] = json.loads(text)
+def _checked(text: str, expected: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(text)
     if (found := data.pop("format", None)) != expected:
         raise StateError(
             f"a lease file says format {found!r}; this version of streamops reads {expected!r}",
             "Run the version of streamops that wrote it, or a newer one.",
         )
     return data
+
+
+@contextmanager
+def _readable(text: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(
+            f"a lease file cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
+            "It is written whole or not at all, so something else changed it. Restore it from a copy.",
+        ) from error
