@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hadoop_files import HadoopFiles
+from kafka import KafkaConsumer, TopicPartition
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from kafka import KafkaConsumer, TopicPartition
+from hadoop_files import HadoopFiles
 from streamops import batch_log, drivers, generations, lease
 from streamops.batch_log import Entry
 from streamops.errors import BadRecordError, ConfigurationError, DataLossError, LeaseLostError, TransformError
@@ -266,7 +266,7 @@ def test_the_console_shows_the_ten_largest_rows(
     topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles, capfd: pytest.CaptureFixture[str]
 ) -> None:
     topic = topics.create()
-    topics.send(topic, [" ".join(["w%02d" % n] * (n + 1)).encode() for n in range(12)])
+    topics.send(topic, [" ".join([f"w{n:02d}"] * (n + 1)).encode() for n in range(12)])
     driver(spec(topic, sink="console"))
     until(lambda: covered(files) == 12, "the batch")
     shown = [line for line in capfd.readouterr().out.splitlines() if line.startswith("(")]

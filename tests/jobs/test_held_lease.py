@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from hadoop_files import HadoopFiles
 from held_lease import HeldLease, take
-
 from streamops import lease
 from streamops.errors import LeaseLostError
 from streamops.lease import Beat, JobState, Owner, OwnerKind
@@ -56,7 +56,7 @@ def test_the_first_driver_takes_epoch_1_and_beats(taker: Taker, files: HadoopFil
 
 def test_a_second_driver_is_refused_while_the_first_beats(taker: Taker) -> None:
     first = taker("driver-1")
-    with pytest.raises(LeaseLostError, match="driver-1, started by a person at a shell .* holds the lease"):
+    with pytest.raises(LeaseLostError, match=r"driver-1, started by a person at a shell .* holds the lease"):
         taker("driver-2")
     first.check()
 
@@ -65,7 +65,7 @@ def test_a_silent_holder_is_followed(taker: Taker) -> None:
     first = taker("driver-1")
     first._ended.set()
     assert taker("driver-2").epoch == 2
-    with pytest.raises(LeaseLostError, match="driver-1 lost the lease of p .* to driver driver-2"):
+    with pytest.raises(LeaseLostError, match=r"driver-1 lost the lease of p .* to driver driver-2"):
         first.check()
 
 

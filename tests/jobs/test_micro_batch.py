@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import DataFrame, SparkSession
+
 import transforms
 from bad_records import BadRecords
 from hadoop_files import HadoopFiles
 from held_lease import HeldLease, take
 from kafka_positions import LossesRefused
 from micro_batch import MicroBatches
-from pyspark.sql import DataFrame, SparkSession
 from sinks.parquet import ParquetSink
-
 from streamops import batch_log
 from streamops.errors import LeaseLostError, StateError, TransformError
 from streamops.lease import Owner, OwnerKind

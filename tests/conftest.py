@@ -1,0 +1,55 @@
+"""The real servers of the test run: each is started once, when the first test asks for it, beside any demo.
+
+Every port is free at the moment of asking and every file lies in a folder of pytest's, so a stack that is up is neither
+used nor disturbed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamops.stack.settings import StackSettings
+from streamops.stack.stack import Stack
+
+
+def _say(line: str) -> None:
+    print(f"[stack] {line}", file=sys.__stderr__, flush=True)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The run's stack, with no server up yet. Ask for `kafka`, `spark_cluster` or `airflow` to have some."""
+    data = tmp_path_factory.mktemp("stack")
+    os.environ["STREAMOPS_PIPELINES"] = str(Path(__file__).parent / "pipelines.yaml")
+    made = Stack(StackSettings.on_free_ports(data, spark_worker_cores=8), _say)
+    yield made
+    began = time.monotonic()
+    made.down()
+    _say(f"down after {time.monotonic() - began:.1f} s")
+
+
+@pytest.fixture(scope="session")
+def kafka(stack: Stack) -> str:
+    """Bootstrap servers of a broker that is up."""
+    stack.up(["kafka"])
+    return stack.settings.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def spark_cluster(stack: Stack) -> Stack:
+    """The stack with a Spark master and worker."""
+    stack.up(["spark-master", "spark-worker"])
+    return stack
+
+
+@pytest.fixture(scope="session")
+def airflow(stack: Stack) -> Stack:
+    """The stack with everything up."""
+    stack.up()
+    return stack
