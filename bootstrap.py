@@ -182,7 +182,9 @@ def free_mb() -> int:
 
 def disk_hint() -> str:
     """What to say when the disk may be the cause."""
-    return f"The disk is full ({free_mb()} MB free at {ROOT}). Free some space, then run this again." if free_mb() < 100 else ""
+    if free_mb() >= 100:
+        return ""
+    return f"The disk is full ({free_mb()} MB free at {ROOT}). Free some space, then run this again."
 
 
 # Running commands with progress
@@ -220,9 +222,10 @@ class Progress:
             print(line, flush=True)
 
     def run(self, command: list[str]) -> str:
-        """Run a command to its end; returns what it printed. Raises SetupError with its last words and their meaning."""
+        """Run a command to its end; returns what it printed. Raises SetupError: its last words and what they mean."""
         output = []
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
             for line in process.stdout or ():
                 output.append(line)
                 if line.strip():

@@ -73,12 +73,18 @@ def _register(app: typer.Typer, name: str, module: ModuleType) -> None:
         app.command(name)(module.command)
 
 
-def _options(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(streamops.__version__)
         raise typer.Exit
+
+
+def _options(
+    _version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+    ),
+) -> None:
+    """Takes the options that come before any verb."""
 
 
 if __name__ == "__main__":
