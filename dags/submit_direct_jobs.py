@@ -20,10 +20,17 @@ batch in the batch log, and then follows it.
 
 from __future__ import annotations
 
+from airflow.sdk import DAG
+
 from streamops import pipelines
 from streamops.settings import Settings
-from streamops.stream_dag import dag_id, stream_dag
+from streamops.stream_dag import stream_dag
 
-for pipeline in pipelines.load(Settings.load().pipelines).pipelines.values():
-    if pipeline.approach == "direct":
-        globals()[dag_id(pipeline.name)] = stream_dag(pipeline, __doc__ or "")
+DAGS: list[DAG] = [
+    stream_dag(pipeline, __doc__ or "")
+    for pipeline in pipelines.load(Settings.load().pipelines).pipelines.values()
+    if pipeline.approach == "direct"
+]
+
+# Airflow finds a DAG by looking through the names of the module.
+globals().update({dag.dag_id: dag for dag in DAGS})

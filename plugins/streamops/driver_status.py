@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 #: `org.apache.spark.deploy.master.DriverState`, without UNKNOWN: a recovering master says that, and then better.
-_LIVING = frozenset({"SUBMITTED", "RUNNING", "RELAUNCHING"})
+_LIVING = frozenset({"SUBMITTED", "RUNNING"})
 _ENDED = frozenset({"FINISHED", "KILLED", "FAILED", "ERROR"})
 
 
@@ -26,9 +26,16 @@ class Standing(StrEnum):
     """What is known of a driver now."""
 
     LIVING = "living"
+    #: RELAUNCHING, and it says so for ever: when a supervised driver's worker is lost, the master submits it once more
+    #: under a new id (`Master.relaunchDriver`). A driver that crashes on a living worker keeps its id and is RUNNING.
+    MOVED = "moved"
     ENDED = "ended"
     NOT_KNOWN = "not_known"  # a master in charge has no such driver
     NO_ANSWER = "no_answer"  # no master in charge answered
+
+
+#: Standings in which no driver of this id will ever run again.
+GONE = frozenset({Standing.ENDED, Standing.MOVED})
 
 
 @dataclass(frozen=True)
@@ -58,18 +65,23 @@ def read_status(body: Mapping[str, Any]) -> Sighting:
     """What one master's answer to a status request says."""
     state = body.get("driverState")
     if body.get("success") and isinstance(state, str):
-        standing = (
-            Standing.LIVING if state in _LIVING else Standing.ENDED if state in _ENDED else Standing.NO_ANSWER
-        )
-        return Sighting(standing, state, body.get("workerId"), body.get("message"))
+        return Sighting(_standing(state), state, body.get("workerId"), body.get("message"))
     if body.get("action") == "SubmissionStatusResponse" and not body.get("message"):
         return Sighting(Standing.NOT_KNOWN)
     return Sighting(Standing.NO_ANSWER, detail=first_line(body.get("message")))
 
 
+def _standing(state: str) -> Standing:
+    if state in _LIVING:
+        return Standing.LIVING
+    if state == "RELAUNCHING":
+        return Standing.MOVED
+    return Standing.ENDED if state in _ENDED else Standing.NO_ANSWER
+
+
 def most_telling(sightings: Iterable[Sighting]) -> Sighting:
     """The one to believe of what several masters said: at most one of them is in charge."""
-    order = (Standing.ENDED, Standing.LIVING, Standing.NOT_KNOWN, Standing.NO_ANSWER)
+    order = (Standing.ENDED, Standing.LIVING, Standing.MOVED, Standing.NOT_KNOWN, Standing.NO_ANSWER)
     return min(sightings, key=lambda seen: order.index(seen.standing), default=Sighting(Standing.NO_ANSWER))
 
 

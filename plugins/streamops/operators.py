@@ -11,7 +11,6 @@ It differs from SparkSubmitOperator, which it is, in what it takes for granted: 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +20,7 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
+from streamops.driver_status import Standing
 from streamops.errors import StreamopsError
 from streamops.lease import Owner, OwnerKind
 from streamops.triggers import FORGOTTEN_AFTER_S, POLL_S, DriverTrigger
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from streamops.adapters.pipeline_drivers import PipelineDrivers
     from streamops.adapters.submission import Submission
-
-#: Seconds between two looks at a driver that is starting, and between two lines about it that say the same.
-_START_POLL_S, _SAY_AGAIN_S = 1.0, 30.0
 
 
 class RunningDriverEndedError(AirflowException):
@@ -100,21 +97,18 @@ class StreamingJobOperator(SparkSubmitOperator):
             self._wait_after_failed_runs(context)
             drivers = self._open()
             self._driver = self._driver_to_go_on_with(context) or self._submitted(context)
-            self._wait_until_started(drivers, self._driver)
+            self._follow(context, drivers, self._driver)
         except StreamopsError as error:
             self._raise(error)
-        self.defer(
-            trigger=DriverTrigger(self._driver, list(drivers.cluster.rest), self.poll_s, self.forgotten_after_s),
-            method_name="after_driver",
-            timeout=None,  # a deferral that times out leaves its driver behind
-        )
 
-    def after_driver(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002  Airflow gives it
-        """The driver is gone. A streaming job never just finishes, so this always raises."""
+    def after_driver(self, context: Context, event: dict[str, Any]) -> None:
+        """The driver is gone. A streaming job never just finishes, so this raises, or goes on with its successor."""
         driver = str(event["driver"])
         try:
             drivers = self._open()
-            if event["standing"] != "ended":
+            if event["standing"] == Standing.MOVED:
+                self._follow(context, drivers, driver)
+            if event["standing"] != Standing.ENDED:
                 raise RunningDriverEndedError(
                     f"the Spark master no longer knows driver {driver}. Another try submits a new driver, which goes "
                     "on from the batch log."
@@ -143,6 +137,20 @@ class StreamingJobOperator(SparkSubmitOperator):
         self._drivers = PipelineDrivers.of(self.pipeline)
         return self._drivers
 
+    def _follow(self, context: Context, drivers: PipelineDrivers, driver: str) -> NoReturn:
+        """Wait until a driver's job has started, then defer until it is gone."""
+        self._driver = driver
+        started = drivers.wait_until_started(
+            driver, owner_of(context), say=self._say, check=self._stop_here_if_killed
+        )
+        if started != driver:
+            self._remember(context, started)
+        self.defer(
+            trigger=DriverTrigger(started, list(drivers.cluster.rest), self.poll_s, self.forgotten_after_s),
+            method_name="after_driver",
+            timeout=None,  # a deferral that times out leaves its driver behind
+        )
+
     def _driver_to_go_on_with(self, context: Context) -> str | None:
         """The driver of an earlier try, when there is one that lives; ends drivers of runs that are over.
 
@@ -153,7 +161,11 @@ class StreamingJobOperator(SparkSubmitOperator):
         assert self._drivers is not None
         prior = context["task_state_store"].get(self.external_id_key)
         plan = self._drivers.plan_takeover(
-            owner_of(context), prior=str(prior) if prior else None, is_owner_alive=is_owner_alive, say=self._say
+            owner_of(context),
+            prior=str(prior) if prior else None,
+            is_owner_alive=is_owner_alive,
+            say=self._say,
+            check=self._stop_here_if_killed,
         )
         self._supersedes = plan.supersedes
         if plan.adopt is not None:
@@ -198,31 +210,6 @@ class StreamingJobOperator(SparkSubmitOperator):
         context["task_state_store"].set(self.external_id_key, driver, retention=NEVER_EXPIRE)
         self._stop_here_if_killed()
 
-    def _wait_until_started(self, drivers: PipelineDrivers, driver: str) -> None:
-        """Return once the driver's first batch is in the batch log; end it when that takes too long."""
-        timeout_s = drivers.pipeline.start_timeout_s
-        deadline_s, said, said_at_s = time.monotonic() + timeout_s, "", 0.0
-        while True:
-            self._stop_here_if_killed()
-            start = drivers.start_of(driver)
-            if start.proof is not None:
-                self.log.info("driver %s has started: %s", driver, start.proof)
-                return
-            if start.has_ended:
-                raise drivers.why_ended(driver, f"driver {driver} of {self.pipeline} ended before its first batch")
-            now_s = time.monotonic()
-            if start.progress != said or now_s - said_at_s >= _SAY_AGAIN_S:
-                said, said_at_s = start.progress, now_s
-                self.log.info("driver %s: %s", driver, said)
-            if now_s >= deadline_s:
-                drivers.master.kill_and_wait(driver)
-                raise drivers.why_ended(
-                    driver,
-                    f"driver {driver} of {self.pipeline} had no batch in the batch log after {timeout_s:.0f} s, and "
-                    f"was stopped; at last: {said}",
-                )
-            time.sleep(_START_POLL_S)
-
     def _wait_after_failed_runs(self, context: Context) -> None:
         """Put off the first try of a scheduled run that follows runs which failed soon after they started."""
         from streamops.adapters.airflow_runs import past_runs
@@ -243,7 +230,6 @@ class StreamingJobOperator(SparkSubmitOperator):
             raise AirflowException("the task was stopped by a person, and its driver with it")
 
     def _say(self, text: str) -> None:
-        self._stop_here_if_killed()
         self.log.info("%s", text)
 
     def _raise(self, error: StreamopsError) -> NoReturn:

@@ -60,11 +60,17 @@ def is_same_task(one: Owner, other: Owner) -> bool:
     )
 
 
+def is_of(owner: Owner, me: Owner) -> bool:
+    """Whether a driver of `owner` is one of mine: of my task, or, as a person at a shell, of any such person's."""
+    return owner.kind is me.kind is OwnerKind.SHELL or is_same_task(owner, me)
+
+
 def plan_takeover(me: Owner, contenders: Iterable[Contender]) -> Takeover:
     """Decide about the drivers of a pipeline for `me`, who wants it to run. The newest comes last in `contenders`.
 
-    Drivers that a master in charge does not know are superseded: it forgot them, and has their workers end them. One
-    that still beats is left to whoever started it, unless that is an Airflow run that is over.
+    Drivers that a master in charge does not know are superseded: it forgot them, and has their workers end them; so are
+    those whose worker it has lost. One that still beats is left to whoever started it, unless that is an Airflow run
+    that is over.
     """
     adopt: Contender | None = None
     stop: list[str] = []
@@ -88,7 +94,7 @@ def plan_takeover(me: Owner, contenders: Iterable[Contender]) -> Takeover:
         else:
             return Takeover(
                 refusal=f"driver {each.driver}, started by {each.owner}, still writes for this pipeline, though the "
-                "Spark master does not know it"
+                "Spark master has lost it"
             )
     if adopt is not None:
         return Takeover(adopt=adopt.driver)

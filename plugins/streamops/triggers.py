@@ -16,6 +16,7 @@ import httpx
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from streamops.driver_status import (
+    GONE,
     Patience,
     Sighting,
     Standing,
@@ -40,9 +41,9 @@ _KILL_TIMEOUT_S = 27.0
 
 
 class DriverTrigger(BaseTrigger):
-    """Waits until a driver has ended, or was forgotten by its master. Stops it when a person acts on the task.
+    """Waits until a driver has ended, has a new id, or was forgotten. Stops it when a person acts on the task.
 
-    The event's payload is `{"driver": id, "standing": "ended" | "not_known", "state": "FAILED" | … | None}`.
+    The event's payload is `{"driver": id, "standing": "ended" | "moved" | "not_known", "state": "FAILED" | … | None}`.
 
     Args:
         driver: the driver's id.
@@ -87,7 +88,7 @@ class DriverTrigger(BaseTrigger):
                 if str(seen) != said:
                     said = str(seen)
                     self.log.info("driver %s: %s%s", self.driver, said, f" ({seen.detail})" if seen.detail else "")
-                if seen.standing is Standing.ENDED or patience.is_forgotten(seen, time.monotonic()):
+                if seen.standing in GONE or patience.is_forgotten(seen, time.monotonic()):
                     found = {"driver": self.driver, "standing": str(seen.standing), "state": seen.state}
                     yield TriggerEvent(found)  # type: ignore[no-untyped-call]
                     return
@@ -108,7 +109,7 @@ class DriverTrigger(BaseTrigger):
                         self.log.warning("could not ask %s to end the driver: %s", url, error)
                 for _ in range(10):
                     seen = await self._look(http)
-                    if seen.standing in (Standing.ENDED, Standing.NOT_KNOWN):
+                    if seen.standing in GONE or seen.standing is Standing.NOT_KNOWN:
                         self.log.info("driver %s was stopped: %s", self.driver, seen)
                         return
                     await asyncio.sleep(0.5)

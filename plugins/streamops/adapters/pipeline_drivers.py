@@ -16,13 +16,13 @@ from streamops.adapters.connections import connection
 from streamops.adapters.spark_master import Cluster, SparkMaster
 from streamops.adapters.state_files import StateFiles
 from streamops.adapters.submission import Submission, job_spec, submission
-from streamops.driver_status import Sighting, Standing
+from streamops.driver_status import GONE, Sighting, Standing
 from streamops.errors import ConfigurationError, JobStopped, RefusedError, StreamopsError, UnavailableError
 from streamops.evidence import KnownDriver
 from streamops.lease import TTL_S, Owner, OwnerKind
 from streamops.pipeline import Pipeline
 from streamops.settings import Settings
-from streamops.takeover import Contender, Takeover, is_same_task, plan_takeover
+from streamops.takeover import Contender, Takeover, is_of, is_same_task, plan_takeover
 
 #: Seconds for which a driver's state must stay as it is before a new try relies on it: a person who clears a deferred
 #: task starts the next try at once, while the trigger of the last one still ends the driver.
@@ -31,8 +31,19 @@ SETTLE_S = 10.0
 #: Seconds for which a master may be away: it restarts, or another one is elected.
 MASTER_PATIENCE_S = 120.0
 
+#: Seconds between two looks at a driver, and between two lines about one that say the same.
+_POLL_S, _SAY_AGAIN_S = 1.0, 30.0
+
 #: Reasons after which another driver may fare better although nothing was changed.
 _WORTH_A_TRY = frozenset({"lease_lost"})
+
+
+Say = Callable[[str], None]
+Check = Callable[[], None]
+
+
+def _go_on() -> None:
+    pass
 
 
 class DriverEndedError(StreamopsError):
@@ -46,7 +57,7 @@ class Start:
     """How far a driver has come. `proof` says what shows that its job has started, `progress` what it does before."""
 
     proof: str | None
-    has_ended: bool
+    standing: Standing
     progress: str
 
 
@@ -90,19 +101,24 @@ class PipelineDrivers:
         *,
         prior: str | None,
         is_owner_alive: Callable[[Owner], bool],
-        say: Callable[[str], None],
+        say: Say,
+        check: Check = _go_on,
     ) -> Takeover:
         """Find out what the pipeline has already, decide, and end the drivers that are nobody's any more.
 
         `prior` is the driver that this task has submitted or gone on with before.
-        Raises RefusedError when somebody else's driver runs, UnavailableError when no master answers.
+        Raises RefusedError when somebody else's driver runs, UnavailableError when no master answers, and whatever
+        `check` raises, which is called at every look.
         """
         known = {each.driver: each for each in evidence.known_drivers(self.files) if not each.ended_itself}
         if prior is not None and prior not in known and evidence.record(self.files, prior) is None:
             # Its job had not come so far as to say that it exists.
             known[prior] = KnownDriver(prior, me, "", holds_lease=False)
-        contenders = [self._contender(each, me, prior, is_owner_alive, say) for each in known.values()]
-        plan = plan_takeover(me, [each for each in contenders if each is not None])
+        found = [self._contender(each, me, prior, is_owner_alive, say, check) for each in known.values()]
+        contenders = [each for each in found if each is not None]
+        if (successor := self._awaited(contenders, me, say, check)) is not None:
+            return Takeover(adopt=successor)
+        plan = plan_takeover(me, contenders)
         if plan.refusal is not None:
             raise RefusedError(
                 plan.refusal,
@@ -114,6 +130,47 @@ class PipelineDrivers:
             self.master.kill_and_wait(driver)
         return plan
 
+    def wait_until_started(self, driver: str, me: Owner, *, say: Say, check: Check = _go_on) -> str:
+        """Return once the driver's first batch is in the batch log; end the driver when that takes too long.
+
+        Returns the id of the driver that has started: another one when the master has submitted it once more because
+        its worker was lost. Raises what `why_ended` gives when it has ended, and whatever `check` raises, which is
+        called at every look.
+        """
+        timeout_s = self.pipeline.start_timeout_s
+        deadline_s, said, said_at_s = time.monotonic() + timeout_s, "", 0.0
+        while True:
+            check()
+            start, now_s = self.start_of(driver), time.monotonic()
+            if start.standing is Standing.MOVED and (successor := self.living(me)) is not None:
+                say(f"driver {driver} lost its worker; Spark has submitted it once more as {successor}")
+                driver = successor
+                continue
+            if start.proof is not None and start.standing is not Standing.MOVED:
+                say(f"driver {driver} has started: {start.proof}")
+                return driver
+            if start.standing is Standing.ENDED:
+                raise self.why_ended(driver, f"driver {driver} of {self.pipeline.name} ended before its first batch")
+            if start.progress != said or now_s - said_at_s >= _SAY_AGAIN_S:
+                said, said_at_s = start.progress, now_s
+                say(f"driver {driver}: {said}")
+            if now_s >= deadline_s:
+                self.master.kill_and_wait(driver)
+                raise self.why_ended(
+                    driver,
+                    f"driver {driver} of {self.pipeline.name} had no batch in the batch log after {timeout_s:g} s, and "
+                    f"was stopped; at last: {said}",
+                )
+            time.sleep(_POLL_S)
+
+    def living(self, me: Owner) -> str | None:
+        """The newest driver of mine that lives, as far as the state directory knows it."""
+        for each in reversed(evidence.known_drivers(self.files)):
+            mine = is_of(each.owner, me) and not each.ended_itself
+            if mine and self.master.look(each.driver).standing is Standing.LIVING:
+                return each.driver
+        return None
+
     def start_of(self, driver: str) -> Start:
         """Whether the driver's job has started. A storage that does not answer only delays the proof."""
         seen = self.master.look(driver)
@@ -124,9 +181,11 @@ class PipelineDrivers:
             proof, progress = None, error.found
         if seen.state == "SUBMITTED":
             progress = f"it waits for a worker with room for it ({self.master.capacity()})"
-        elif seen.standing is not Standing.LIVING or seen.state == "RELAUNCHING":
+        elif seen.standing is Standing.MOVED:
+            progress = f"its worker was lost, and its successor has not reached the job yet ({self.master.capacity()})"
+        elif seen.standing is not Standing.LIVING:
             progress = f"{seen}; {progress}"
-        return Start(proof, seen.standing is Standing.ENDED, progress)
+        return Start(proof, seen.standing, progress)
 
     def why_ended(self, driver: str, what: str) -> StreamopsError:
         """The error for a driver that is gone: what it said itself, or the last lines of its log."""
@@ -137,7 +196,7 @@ class PipelineDrivers:
         tail = self.master.log_tail(driver)
         return DriverEndedError(f"{what}; it did not say why\n{tail or 'Its log cannot be reached.'}")
 
-    def settled(self, driver: str, settle_s: float, say: Callable[[str], None]) -> Sighting:
+    def settled(self, driver: str, settle_s: float, say: Say, check: Check = _go_on) -> Sighting:
         """What is known of a driver once it is certain: it has ended, or it stays as it is for `settle_s`.
 
         Raises UnavailableError when no master in charge has answered for `MASTER_PATIENCE_S`.
@@ -145,6 +204,7 @@ class PipelineDrivers:
         last: Sighting | None = None
         since_s = answered_at_s = time.monotonic()
         while True:
+            check()
             seen, now_s = self.master.look(driver), time.monotonic()
             if last is None or seen.standing is not last.standing:
                 say(f"driver {driver}: {seen}" + (f" ({seen.detail})" if seen.detail else ""))
@@ -157,9 +217,23 @@ class PipelineDrivers:
                     )
             else:
                 answered_at_s = now_s
-                if seen.standing is Standing.ENDED or now_s - since_s >= settle_s:
+                if seen.standing in GONE or now_s - since_s >= settle_s:
                     return seen
-            time.sleep(1.0)
+            time.sleep(_POLL_S)
+
+    def _awaited(self, contenders: list[Contender], me: Owner, say: Say, check: Check) -> str | None:
+        """The driver that takes the place of one of mine whose worker was lost, when it comes in time."""
+        mine = [each for each in contenders if is_same_task(each.owner, me)]
+        if not mine or mine[-1].standing is not Standing.MOVED:
+            return None
+        say(f"driver {mine[-1].driver} lost its worker; waiting for the one that Spark submits in its place")
+        deadline_s = time.monotonic() + self.pipeline.start_timeout_s
+        while time.monotonic() < deadline_s:
+            check()
+            if (successor := self.living(me)) is not None:
+                return successor
+            time.sleep(_POLL_S)
+        return None
 
     def _contender(
         self,
@@ -167,21 +241,23 @@ class PipelineDrivers:
         me: Owner,
         prior: str | None,
         is_owner_alive: Callable[[Owner], bool],
-        say: Callable[[str], None],
+        say: Say,
+        check: Check,
     ) -> Contender | None:
         """What is known of a driver now; None for one that neither lives nor holds the lease."""
         matters = each.holds_lease or each.driver == prior
         # Only a standalone master's own ids are looked for until it is certain: it never knows any other.
         sure_s = SETTLE_S if matters and each.driver.startswith("driver-") else 0.0
-        seen = self.settled(each.driver, sure_s, say) if matters else self.master.look(each.driver)
+        seen = self.settled(each.driver, sure_s, say, check) if matters else self.master.look(each.driver)
         if seen.standing is not Standing.LIVING and not matters:
             return None
         mine = is_same_task(each.owner, me)
         lives = None if each.owner.kind is OwnerKind.SHELL else mine or is_owner_alive(each.owner)
-        beats = self._beats(each.driver, say) if seen.standing is Standing.NOT_KNOWN and lives is not False else None
+        in_doubt = seen.standing in (Standing.NOT_KNOWN, Standing.MOVED) and not mine and lives is not False
+        beats = self._beats(each.driver, say, check) if in_doubt else None
         return Contender(each.driver, each.owner, seen.standing, each.holds_lease, lives, beats)
 
-    def _beats(self, driver: str, say: Callable[[str], None]) -> bool:
+    def _beats(self, driver: str, say: Say, check: Check) -> bool:
         """Whether the beat of a driver that holds the lease changes while it is watched."""
         held = evidence.holder(self.files)
         if held is None or held.driver != driver:
@@ -189,7 +265,8 @@ class PipelineDrivers:
         first, deadline_s = evidence.beat(self.files, held.epoch), time.monotonic() + TTL_S
         say(f"watching for {TTL_S:.0f} s whether driver {driver} still writes")
         while time.monotonic() < deadline_s:
+            check()
             if evidence.beat(self.files, held.epoch) != first:
                 return True
-            time.sleep(1.0)
+            time.sleep(_POLL_S)
         return False

@@ -20,7 +20,16 @@ from urllib.parse import quote
 import httpx
 
 from streamops.adapters.connections import Connection
-from streamops.driver_status import Sighting, Standing, first_line, kill_urls, most_telling, read_status, status_urls
+from streamops.driver_status import (
+    GONE,
+    Sighting,
+    Standing,
+    first_line,
+    kill_urls,
+    most_telling,
+    read_status,
+    status_urls,
+)
 from streamops.errors import ConfigurationError, UnavailableError
 
 #: Seconds for one request. A master answers in milliseconds; one that needs longer counts as away for this poll.
@@ -89,7 +98,7 @@ class SparkMaster:
         self, driver: str, *, wait_s: float, poll_s: float = 1.0, until: Callable[[Sighting], bool] | None = None
     ) -> Sighting:
         """The first look for which `until` holds (by default: the driver has ended), or the last one in `wait_s`."""
-        done = until or (lambda seen: seen.standing is Standing.ENDED)
+        done = until or (lambda seen: seen.standing in GONE)
         deadline_s = time.monotonic() + wait_s
         while True:
             seen = self.look(driver)
@@ -119,9 +128,9 @@ class SparkMaster:
                 driver,
                 wait_s=min(5.0, max(0.0, deadline_s - time.monotonic())),
                 poll_s=0.5,
-                until=lambda seen: seen.standing in (Standing.ENDED, Standing.NOT_KNOWN),
+                until=_is_gone,
             )
-            if seen.standing in (Standing.ENDED, Standing.NOT_KNOWN):
+            if _is_gone(seen):
                 return seen
             if time.monotonic() >= deadline_s:
                 raise UnavailableError(
@@ -142,7 +151,7 @@ class SparkMaster:
             except httpx.HTTPError:
                 continue
             # The first line is the worker's own: "==== Bytes 0-300 of 300 of …/stdout ====".
-            if kept := [line for line in text.splitlines()[1:] if line.strip()][-lines:]:
+            if kept := _telling(text.splitlines()[1:])[-lines:]:
                 parts.append(f"last lines of its {kind}:\n" + "\n".join(kept))
         return "\n".join(parts) or None
 
@@ -180,6 +189,15 @@ class SparkMaster:
         if state is None:
             return None
         return next((worker["webuiaddress"] for worker in state["workers"] if worker["id"] == seen.worker), None)
+
+
+def _is_gone(seen: Sighting) -> bool:
+    return seen.standing in GONE or seen.standing is Standing.NOT_KNOWN
+
+
+def _telling(lines: list[str]) -> list[str]:
+    """A log without empty lines and the frames of Java's stack traces, which push out what happened."""
+    return [line for line in lines if line.strip() and not line.startswith(("\tat ", "\t... "))]
 
 
 def _master_url(spark: Connection) -> str:
