@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ LINE = Line(b"the  line\r", "a/b.txt", 7)
     pytest.param(Shape(), Record(b"the  line\r", None, []), id="bytes as they are"),
     pytest.param(Shape(key=Key.LINE_NUMBER), Record(b"the  line\r", b"7", []), id="key: line number"),
     pytest.param(Shape(key=Key.FILE), Record(b"the  line\r", b"a/b.txt", []), id="key: file"),
-    pytest.param(Shape(numbering=Numbering.PREFIX), Record(b"000000000042 the  line\r", None, []), id="number in front"),
+    pytest.param(Shape(numbering=Numbering.PREFIX), Record(b"000000000042 the  line\r", None, []), id="prefix"),
     pytest.param(
         Shape(numbering=Numbering.HEADER, headers=(("from", b"test"),)),
         Record(b"the  line\r", None, [("from", b"test"), ("streamops.number", b"42")]),
@@ -168,7 +169,7 @@ def logs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def followed(logs: Path) -> Followed:
+def followed(logs: Path) -> Iterator[Followed]:
     followed = Followed(logs)
     yield followed
     followed.follower.close()

@@ -58,7 +58,7 @@ def observe(files: StateFiles) -> Observed:
     held = _read(files, lease.path(epoch), Lease) if epoch is not None else None
     return Observed(
         generation=generation,
-        recent=recent,
+        recent=tuple(recent),
         positions=positions,
         lease=held,
         beat=_read(files, lease.beat_path(held.epoch), Beat) if held else None,
