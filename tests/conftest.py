@@ -7,9 +7,8 @@ used nor disturbed.
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,21 +16,31 @@ import pytest
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
 
-
-def _say(line: str) -> None:
-    print(f"[stack] {line}", file=sys.__stderr__, flush=True)
+Say = Callable[[str], None]
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def say(request: pytest.FixtureRequest) -> Say:
+    """Prints a line past pytest's capture: progress of what takes long, and figures that a reader wants to see."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def print_now(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n    {line}", end="", flush=True)
+
+    return print_now
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, say: Say) -> Iterator[Stack]:
     """The run's stack, with no server up yet. Ask for `kafka`, `spark_cluster` or `airflow` to have some."""
     data = tmp_path_factory.mktemp("stack")
     os.environ["STREAMOPS_PIPELINES"] = str(Path(__file__).parent / "pipelines.yaml")
-    made = Stack(StackSettings.on_free_ports(data, spark_worker_cores=8), _say)
+    made = Stack(StackSettings.on_free_ports(data, spark_worker_cores=8), say)
     yield made
     began = time.monotonic()
     made.down()
-    _say(f"down after {time.monotonic() - began:.1f} s")
+    say(f"stack down after {time.monotonic() - began:.1f} s")
 
 
 @pytest.fixture(scope="session")

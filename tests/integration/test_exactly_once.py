@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import sysconfig
 import time
 from collections import Counter
@@ -40,6 +39,8 @@ from streamops.stack.stack import Stack
 
 if TYPE_CHECKING:
     from .conftest import Airflow, Streamops
+
+Say = Callable[[str], None]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -106,7 +107,7 @@ def stopped(api: Airflow, dag: str) -> None:
 
 
 def test_a_hundred_thousand_lines_are_counted_to_the_last_word(
-    airflow_api: Airflow, stack: Stack, streamops: Streamops, text: Path
+    airflow_api: Airflow, stack: Stack, streamops: Streamops, text: Path, say: Say
 ) -> None:
     files = state_of(stack, "lines_direct")
     started(airflow_api, files, "stream_lines_direct")
@@ -117,11 +118,11 @@ def test_a_hundred_thousand_lines_are_counted_to_the_last_word(
     expected = words(iter(lines))
     assert json.loads(streamops("counts", "lines_direct", "--json").stdout) == expected
     streamops("verify", "lines_direct")
-    _say(f"{len(lines):,} lines, {expected.total():,} words, {len(expected):,} different ones: all equal")
+    say(f"{len(lines):,} lines, {expected.total():,} words, {len(expected):,} different ones: all equal")
 
 
 def test_a_second_driver_started_by_hand_stops_and_says_why(
-    airflow_api: Airflow, stack: Stack, streamops: Streamops, text: Path, monkeypatch: pytest.MonkeyPatch
+    airflow_api: Airflow, stack: Stack, streamops: Streamops, text: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = state_of(stack, "lines_direct")
     started(airflow_api, files, "stream_lines_direct")
@@ -135,14 +136,14 @@ def test_a_second_driver_started_by_hand_stops_and_says_why(
         monkeypatch.setenv(name, value)
     drivers = PipelineDrivers.of("lines_direct")
     # As somebody would who knows nothing of the lease: spark-submit, and nothing else.
-    second = submit(drivers.submission(Owner(OwnerKind.SHELL), ()), drivers.cluster.master, _say)
+    second = submit(drivers.submission(Owner(OwnerKind.SHELL), ()), drivers.cluster.master, say)
     wait_until(lambda: drivers.master.look(second).standing is Standing.ENDED, "the second driver ends", 90)
     text_of_record = files.read(records.path(second))
     assert text_of_record is not None
     record = DriverRecord.from_json(text_of_record)
     assert record.stop_kind == "lease_lost"
     assert first.driver in (record.reason or "")
-    _say(f"the second driver: {record.reason}")
+    say(f"the second driver: {record.reason}")
 
     streamops("feed", "--topic", "lines", str(text), "--json")
     wait_until(lambda: covered(files) == covered_before + len(lines_of(text)), "the first driver goes on", 120)
@@ -153,8 +154,6 @@ def test_a_second_driver_started_by_hand_stops_and_says_why(
     stopped(airflow_api, "stream_lines_direct")
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.__stderr__, flush=True)
 
 
 class Killer:
@@ -220,6 +219,7 @@ def test_counts_stay_exact_while_everything_is_killed(
     background: Callable[..., subprocess.Popen[str]],
     text: Path,
     tmp_path: Path,
+    say: Say,
 ) -> None:
     chance = random.Random(SEED)
     files, dag, killer = state_of(stack, "chaos_direct"), "stream_chaos_direct", Killer(stack, "chaos_direct")
@@ -238,7 +238,7 @@ def test_counts_stay_exact_while_everything_is_killed(
             # Two batches on: the first may have been on its way into the log when the kill came.
             wanted = before.batch + 2
             wait_until(lambda wanted=wanted: head(files).batch >= wanted, f"seed {SEED}: a batch after {what}", 180)
-            _say(
+            say(
                 f"kill {number:2d} of {KILLS}: {what:8s} goes on after {time.monotonic() - at_s:5.1f} s"
                 f" (of which {healed_s:.1f} s to start it again by hand)"
             )
@@ -248,10 +248,10 @@ def test_counts_stay_exact_while_everything_is_killed(
     wait_until(lambda: covered(files) >= acknowledged, f"seed {SEED}: every acknowledged line is in a batch", 180)
     expected = words(islice(cycle(lines_of(text)), acknowledged))
     assert json.loads(streamops("counts", "chaos_direct", "--json").stdout) == expected, f"seed {SEED}"
-    _say(streamops("verify", "chaos_direct").stdout)
+    say(streamops("verify", "chaos_direct").stdout)
     entries = list(batch_log.entries(files, 1))
     assert [entry.epoch for entry in entries] == sorted(entry.epoch for entry in entries)
     run = airflow_api.runs(dag)[-1]
     assert run["state"] == "running", f"seed {SEED}: the run is {run['state']}"
     stopped(airflow_api, dag)
-    _say(f"seed {SEED}: {acknowledged:,} lines, {expected.total():,} words exact over {KILLS} kills")
+    say(f"seed {SEED}: {acknowledged:,} lines, {expected.total():,} words exact over {KILLS} kills")
