@@ -39,12 +39,12 @@ def topic_name(name: str) -> str:
 
 
 def pipeline_name(name: str) -> str:
-    """A name that is an Airflow DAG id, a folder and part of a URL."""
+    """A name that is in an Airflow DAG id, and is a folder and part of a URL."""
     if not name or len(name) > _PIPELINE_LENGTH:
         raise Mistake(f"a pipeline's name has {len(name)} characters", f"Use 1 to {_PIPELINE_LENGTH}.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         proposal = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip("_.-") or "orders"
-        raise Mistake(f"{quoted(name)} cannot be the name of a pipeline, which is also a DAG's id and a folder's name",
+        raise Mistake(f"{quoted(name)} cannot be the name of a pipeline, which is part of a DAG's id and a folder",
                          f"Begin with a letter or digit, then letters, digits, `_`, `-` and `.`: `{proposal}`.")
     return name
 

@@ -36,7 +36,7 @@ def schema() -> dict[str, Any]:
             "version": {"const": VERSION, "description": "Version of this format."},
             "defaults": {"anyOf": [{"$ref": "#/$defs/Defaults"}, {"type": "null"}]},
             "topics": _entries("Topic", "Topics by name."),
-            "pipelines": _entries("Pipeline", "Pipelines by name; a pipeline's name is its DAG's id."),
+            "pipelines": _entries("Pipeline", "Pipelines by name."),
         },
         "$defs": definitions,
     }

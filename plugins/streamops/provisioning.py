@@ -6,6 +6,7 @@ A topic belongs to the Kafka connection of the pipelines that use it, so one fil
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from streamops.errors import ConfigurationError, RefusedError
 from streamops.pipelines import Pipelines
@@ -78,6 +79,16 @@ def require_no_refusals(plans: Mapping[str, TopicPlan]) -> None:
             f"{len(refusals)} declared {'change is' if len(refusals) == 1 else 'changes are'} refused; "
             "everything else is as declared:\n"
             + "\n".join(f"    {change.topic}  {change}: {change.refusal}" for change in refusals))
+
+
+def to_data(plans: Mapping[str, TopicPlan]) -> dict[str, Any]:
+    """The plans as JSON has them: `{"kafka_default": {"topics": ["lines"], "changes": [{"kind": "create", …}]}}`."""
+    return {conn_id: planned.as_dict() for conn_id, planned in plans.items()}
+
+
+def from_data(data: Mapping[str, Any]) -> Plans:
+    """The plans that `to_data` gave."""
+    return {conn_id: TopicPlan.from_dict(planned) for conn_id, planned in data.items()}
 
 
 def rendered(plans: Mapping[str, TopicPlan]) -> str:

@@ -95,7 +95,9 @@ class TopicPlan:
         return tuple(change for change in self.changes if change.refusal is not None)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"topics": list(self.topics), "changes": [asdict(change) for change in self.changes]}
+        """Plain data, as JSON has it."""
+        changes = [{**asdict(change), "kind": change.kind.value} for change in self.changes]
+        return {"topics": list(self.topics), "changes": changes}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TopicPlan:

@@ -178,8 +178,10 @@ def test_an_interrupted_apply_is_finished_by_the_next(
     half_way = len(broker.observe_topics(topics))
     assert 5 <= half_way < 60, "the process was to be killed between two steps"
     done = streamops("apply", topics=topics)
-    assert f"{60 - half_way} done" in done.stderr
-    assert done.stderr.count("create with") == 60 - half_way
+    created = done.stderr.count("create with")
+    # The request that was on its way when the process died may have come after the count.
+    assert created in (60 - half_way, 60 - half_way - 1)
+    assert f"{created} done, read back" in done.stderr
     assert len(broker.observe_topics(topics)) == 60
     assert streamops("plan", topics=topics).stdout.startswith("Nothing to do")
 

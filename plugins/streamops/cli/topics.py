@@ -72,6 +72,6 @@ def _show(plans: Plans, as_json: bool) -> None:
     from streamops import provisioning
 
     if as_json:
-        typer.echo(json.dumps({conn_id: planned.as_dict() for conn_id, planned in plans.items()}, indent=2))
+        typer.echo(json.dumps(provisioning.to_data(plans), indent=2))
     else:
         typer.echo(provisioning.rendered(plans))
