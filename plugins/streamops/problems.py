@@ -34,7 +34,7 @@ class Problem:
         return {"line": self.line, "path": dotted(self.path), "found": self.found, "repair": self.repair}
 
 
-class Mistake(ValueError):  # noqa: N818 - it is a person's, not the program's
+class Mistake(ValueError):
     """A value that is refused: what was found, and the repair. The one who knows the place makes it a Problem."""
 
     def __init__(self, found: str, repair: str) -> None:

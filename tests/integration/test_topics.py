@@ -179,8 +179,8 @@ def test_an_interrupted_apply_is_finished_by_the_next(
     assert 5 <= half_way < 60, "the process was to be killed between two steps"
     done = streamops("apply", topics=topics)
     created = done.stderr.count("create with")
-    # The request that was on its way when the process died may have come after the count.
-    assert created in (60 - half_way, 60 - half_way - 1)
+    # Brokers show a topic some time after the controller has made it, so the count may be behind.
+    assert 0 < created <= 60 - half_way
     assert f"{created} done, read back" in done.stderr
     assert len(broker.observe_topics(topics)) == 60
     assert streamops("plan", topics=topics).stdout.startswith("Nothing to do")

@@ -55,9 +55,14 @@ def apply(
     if steps:
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Take {'this step' if steps == 1 else f'these {steps} steps'}?", abort=True, err=True)
-        left = provisioning.apply(declared, plans, lambda line: typer.echo(line, err=True), timeout)
-        typer.echo(f"{steps} done, read back from the brokers.", err=True)
-        plans = left
+        taken = []
+
+        def say(line: str) -> None:
+            taken.append(line)
+            typer.echo(line, err=True)
+
+        plans = provisioning.apply(declared, plans, say, timeout)
+        typer.echo(f"{len(taken)} done, read back from the brokers.", err=True)
     provisioning.require_no_refusals(plans)
 
 
