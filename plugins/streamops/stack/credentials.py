@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # a traceback that shows it must not show what is in it
 class Credentials:
     """Keys that Airflow's servers share, and the password of its user `admin`."""
 

@@ -24,7 +24,7 @@ _FOREIGN_NAMES = frozenset(
 )
 
 
-def connections(settings: StackSettings) -> dict[str, str]:
+def connections(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
     """The stack's Airflow connections: `{"AIRFLOW_CONN_KAFKA_DEFAULT": "…", …}`."""
     kafka = {"bootstrap.servers": settings.bootstrap_servers, "security.protocol": "PLAINTEXT"}
     master = quote(f"spark://{LOOPBACK}", safe="")
@@ -36,6 +36,10 @@ def connections(settings: StackSettings) -> dict[str, str]:
         ),
         "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps(
             {"conn_type": "generic", "extra": {"url": settings.streams.as_uri()}}
+        ),
+        # Airflow's own API, for commands at a shell.
+        "AIRFLOW_CONN_STREAMOPS_AIRFLOW": (
+            f"http://admin:{quote(credentials.password, safe='')}@{LOOPBACK}:{settings.airflow_port}"
         ),
     }
 
@@ -82,6 +86,14 @@ def airflow(settings: StackSettings, credentials: Credentials) -> dict[str, str]
             "worker_log_server_port": 1,
             "trigger_log_server_port": 1,
         },
+        # Tasks outlive an API that is started again, and those of a scheduler that was faster than the API wait for it:
+        # by default a task gives up after 5 s without an answer, or 15 s without a heartbeat.
+        "workers": {
+            "execution_api_retries": 30,
+            "execution_api_retry_wait_max": 5,
+            "execution_api_timeout": 30,
+            "max_failed_heartbeats": 24,
+        },
         "usage_data_collection": {"enabled": False},
     }
     variables = {
@@ -97,10 +109,13 @@ def database_url(settings: StackSettings) -> str:
     return settings.airflow_database or f"sqlite:///{settings.data / 'airflow' / 'airflow.db'}"
 
 
-def project() -> dict[str, str]:
-    """Where the project's things are, as `streamops.settings.Settings` reads them."""
-    settings = Settings.load()
-    return {f"STREAMOPS_{name.upper()}": str(path) for name, path in settings.model_dump().items()}
+def project(settings: StackSettings) -> dict[str, str]:
+    """Where the project's things are, as `streamops.settings.Settings` reads them, and which stack this is."""
+    paths = Settings.load().model_dump()
+    return {
+        **{f"STREAMOPS_{name.upper()}": str(path) for name, path in paths.items()},
+        "STREAMOPS_STACK_DATA": str(settings.data),
+    }
 
 
 def of_servers(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
@@ -115,7 +130,6 @@ def of_servers(settings: StackSettings, credentials: Credentials) -> dict[str, s
     own = {
         # spark-submit and airflow are run by name.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
-        "SPARK_HOME": str(spark_home()),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": LOOPBACK,
         "NO_PROXY": no_proxy,
@@ -127,17 +141,14 @@ def of_servers(settings: StackSettings, credentials: Credentials) -> dict[str, s
         # macOS ends a forked process that touches Objective-C, which Python's proxy look-up does.
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
     }
-    return {**inherited, **own, **connections(settings), **airflow(settings, credentials), **project()}
+    return {**inherited, **own, **of_client(settings, credentials)}
 
 
 def of_client(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
     """What a client adds to its environment to reach this stack: connections, project folders, Airflow's settings."""
-    # For commands that ask Airflow about runs; its own servers have no use for it.
-    api = {"AIRFLOW_CONN_STREAMOPS_AIRFLOW": settings.airflow_url.replace("://", f"://admin:{credentials.password}@")}
     return {
-        **connections(settings),
-        **api,
-        **project(),
+        **connections(settings, credentials),
+        **project(settings),
         **airflow(settings, credentials),
         "SPARK_HOME": str(spark_home()),
     }

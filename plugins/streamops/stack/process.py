@@ -48,8 +48,6 @@ class Server:
     probe: Probe
     #: Name of the setting that holds a port -> the port.
     ports: Mapping[str, int] = field(default_factory=dict)
-    #: Servers that must be healthy before this one starts.
-    after: tuple[str, ...] = ()
     #: What must be done before the process starts (a data folder formatted, a database migrated).
     prepare: Callable[[], None] = lambda: None
     #: How long its own process may take to end after SIGTERM; then, or when it has ended, whatever is left is killed.

@@ -7,11 +7,10 @@ import fcntl
 import json
 import shutil
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -23,14 +22,11 @@ from streamops.stack import airflow_servers, environment, jars, kafka_brokers, p
 from streamops.stack.credentials import Credentials
 from streamops.stack.process import Folder, Server
 from streamops.stack.settings import StackSettings
+from streamops.stack.starting import Starter
 
 Say = Callable[[str], None]
 State = Literal["healthy", "unhealthy", "dead", "stopped"]
 
-#: Long enough for a probe not to be a load, short enough not to be felt.
-_PROBE_INTERVAL_S = 0.3
-#: How often a server that takes long is mentioned.
-_STILL_WAITING_S = 10.0
 #: The demo's live input: what the stack's own servers log, no faster than a page can show.
 _FEED = ("--topic", "lines", "--follow-stack-logs", "--rate", "500")
 #: Less free disk than this and Kafka or SQLite soon fails in ways that name anything but the disk.
@@ -53,10 +49,6 @@ class ServerStatus:
     #: Memory of the server and everything it started. On Linux, a page that several processes share is split among
     #: them (PSS); elsewhere it counts for each.
     memory_bytes: int | None = None
-
-
-class StartFailed(StreamopsError):
-    """A server ended while it was starting, or its probe did not pass in time."""
 
 
 class Stack:
@@ -157,7 +149,7 @@ class Stack:
             missing = [server for server in wanted if process.running(server.name, self.folder) is None]
             if missing:
                 self._before_start(missing)
-            self._start_all(wanted)
+            Starter(self.folder, self.settings.start_timeout_s, self._say).run(wanted)
 
     def down(self, servers: Collection[str] | None = None) -> None:
         """End servers and everything they started. Raises StateError naming processes that could not be ended."""
@@ -230,76 +222,6 @@ class Stack:
                 "Stop them first: streamops stack down",
             )
 
-    def _start_all(self, wanted: Sequence[Server]) -> None:
-        healthy = {server.name: threading.Event() for server in wanted}
-        abandon = threading.Event()
-        pool = ThreadPoolExecutor(max_workers=max(1, len(wanted)))
-        try:
-            futures = [pool.submit(self._start, server, healthy, abandon) for server in wanted]
-            done, _pending = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [future for future in done if future.exception()]
-            if failed:
-                abandon.set()
-                wait(futures)
-                failed[0].result()
-        finally:
-            abandon.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _start(self, server: Server, healthy: dict[str, threading.Event], abandon: threading.Event) -> None:
-        began = time.monotonic()
-        running = process.running(server.name, self.folder)
-        fresh = running is None
-        if running is None:
-            for name in server.after:
-                while name in healthy and not healthy[name].wait(_PROBE_INTERVAL_S) and not abandon.is_set():
-                    pass
-            server.prepare()
-            if abandon.is_set():
-                return
-            running = process.start(server, self.folder)
-        detail = self._until_healthy(server, running, abandon, began)
-        healthy[server.name].set()
-        if detail is not None:
-            took = f"up after {time.monotonic() - began:.1f} s" if fresh else "is up"
-            self._say(f"{server.name}: {took} ({detail})")
-
-    def _until_healthy(
-        self, server: Server, running: psutil.Process, abandon: threading.Event, began: float
-    ) -> str | None:
-        """What the probe says of the healthy server; None when another server's failure makes waiting pointless."""
-        mention_at = began + _STILL_WAITING_S
-        while not abandon.is_set():
-            if process.running(server.name, self.folder) is None:
-                raise StartFailed(f"{server.name} ended while it was starting. {self._last_words(server)}")
-            try:
-                return server.probe(running.create_time())
-            except UnavailableError as error:
-                reason = error.found
-            except psutil.NoSuchProcess:
-                continue
-            now = time.monotonic()
-            if now - began > self.settings.start_timeout_s:
-                raise StartFailed(
-                    f"{server.name} (pid {running.pid}) is not healthy after {now - began:.0f} s: {reason}. "
-                    f"{self._last_words(server)}",
-                    f"If it hangs: streamops stack down {server.name}, then up again.",
-                )
-            if now > mention_at:
-                mention_at = now + _STILL_WAITING_S
-                self._say(f"{server.name}: waiting since {now - began:.0f} s: {reason}")
-            abandon.wait(_PROBE_INTERVAL_S)
-        return None
-
-    def _last_words(self, server: Server, lines: int = 15) -> str:
-        log = self.folder.log(server.name)
-        try:
-            text = log.read_text("utf-8", errors="replace")[-20_000:]
-        except FileNotFoundError:
-            return f"It wrote no log ({log})."
-        last = "\n".join(f"  {line[:300]}" for line in text.splitlines()[-lines:])
-        return f"The last lines of {log}:\n{last}"
-
     def _stop(self, group: Sequence[Server]) -> list[psutil.Process]:
         names = [server.name for server in group if process.members(self.folder, server.name)]
         if names:
@@ -337,7 +259,7 @@ def _stop_order(servers: Sequence[Server]) -> list[list[Server]]:
     """Groups to stop one after the other: who uses comes before who is used.
 
     The master goes before the worker: so it records nothing about drivers that end with the worker, and when it is
-    back, it launches the supervised ones again under their old ids.
+    back, it launches the supervised ones again (under new ids, as after the loss of a worker).
     """
     order = (("feeder", "airflow"), ("spark-master",), ("spark-worker",), ("kafka",))
     groups = [[server for server in servers if server.name.startswith(prefixes)] for prefixes in order]
