@@ -108,6 +108,9 @@ def unknown_key(path: Path, known: Mapping[str, Any], outer: Mapping[str, Any] |
     found = f"`{key}` is not a key of {where}"
     if close is not None:
         return found, f"Write `{close}`."
+    if len(path) == 1:
+        return found, (f"Move it into a pipeline, or into `defaults` for all of them: `defaults: {{{key}: …}}`."
+                       if key != "name" and key in (outer or {}) else f"Remove it, or write {choices(names)}.")
     for section, field in (outer or {}).items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel) and key in inner.model_fields:

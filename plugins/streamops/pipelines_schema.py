@@ -11,7 +11,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from streamops.pipeline import Pipeline
-from streamops.pipelines import VERSION
+from streamops.pipelines_reader import VERSION
 from streamops.topics import Topic
 
 

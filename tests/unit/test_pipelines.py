@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamops import pipelines
 from streamops.errors import ConfigurationError
+from streamops.pipeline import Pipeline, Resources, Schedules
 from streamops.pipelines import Pipelines, check, load
 from streamops.pipelines_schema import schema_text
 from streamops.problems import Problem
@@ -171,6 +174,7 @@ ONE_MISTAKE: list[tuple[str, Any, str, str, str]] = [
      "Move it into `resources`"),
     ("key in the wrong section", sums(resources={"run": "manual"}), "pipelines.sums.resources.run", "not a key",
      "one level up"),
+    ("a pipeline's key at the top", {**GOOD, "interval_s": 2}, "interval_s", "not a key of the file", "`defaults`"),
     ("a name inside", sums(name="other"), "pipelines.sums.name", "not a key", "the key above is the name"),
     ("a password", sums(password="hunter2"), "pipelines.sums.password", "secrets are not kept", "Airflow connection"),
     ("SASL", sums(**{"sasl.jaas.config": "hunter2"}), "pipelines.sums.sasl.jaas.config", "secrets",
@@ -397,6 +401,37 @@ def test_a_file_with_twenty_seven_mistakes_gives_one_report_with_as_many_repairs
 
 def test_the_report_is_the_same_for_a_file_without_end_of_line() -> None:
     assert problems_of(TWENTY_MISTAKES) == problems_of(TWENTY_MISTAKES.rstrip("\n"))
+
+
+KEYS = st.sampled_from(["version", "defaults", "topics", "pipelines", "sums", "orders", "name", "<<", "partitions",
+                        "configs", "retention.ms", *Pipeline.model_fields, *Resources.model_fields,
+                        *Schedules.model_fields])
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), KEYS,
+                    st.sampled_from(["1g", "2s", "s3://a:b@c", "a:1", "direct", "receiver", "../x", "5m", "* * * * *"]))
+ANYTHING = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3),
+                                                         st.dictionaries(KEYS, inner, max_size=4)), max_leaves=8)
+
+
+@given(path=st.lists(KEYS, min_size=1, max_size=4), value=ANYTHING)
+@settings(max_examples=200, deadline=None)
+def test_no_content_makes_the_check_fail(path: list[str], value: Any) -> None:
+    """Whatever stands in the file, the answer is a report."""
+    data: Any = sums(resources={}, schedules={}, starting_offsets={"orders": {0: 1, 1: 1}})
+    inner = data
+    for step in path[:-1]:
+        inner = inner[step] if isinstance(inner.get(step), dict) else inner
+    inner[path[-1]] = value
+    text = yaml.safe_dump(data, sort_keys=False)
+    for problem in problems_of(text):
+        assert 1 <= problem.line <= text.count("\n")
+        assert problem.found
+        assert problem.repair
+
+
+@given(st.text(alphabet="a1:-[]{}&*!|> \n\t#\"'", max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_no_text_makes_the_check_fail(text: str) -> None:
+    assert problems_of(text)
 
 
 def test_loading_imports_nothing_heavy() -> None:
