@@ -31,11 +31,12 @@ _QUOTED_SECRET = re.compile(r"(\w*(?:password|secret|token|key)\w*)\s*=\s*(\"[^\
 
 
 def for_a_job(extra: Mapping[str, Any], conn_id: str) -> dict[str, str]:
-    """The properties of a connection that a job is given, as text, in the order of their names.
+    """The properties of a connection that a job is given, as text, in the order of their names, in Java's words.
 
     Left out is what Spark sets itself. Raises ConfigurationError for a secret in clear, naming the property and never
     its value, and for a connection without `bootstrap.servers`.
     """
+    extra = _in_javas_words(extra, conn_id)
     if not extra.get("bootstrap.servers"):
         raise ConfigurationError(
             f"the Kafka connection {conn_id!r} has no bootstrap.servers in its extra",
@@ -54,13 +55,47 @@ def for_a_job(extra: Mapping[str, Any], conn_id: str) -> dict[str, str]:
     return properties
 
 
+#: What Airflow's Kafka provider, which is librdkafka, calls otherwise than Java's client does.
+_JAVAS_NAMES = {
+    "metadata.broker.list": "bootstrap.servers",
+    "sasl.mechanisms": "sasl.mechanism",
+    "ssl.ca.location": "ssl.truststore.location",
+}
+_LOGIN_MODULES = {
+    "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
+    "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
+    "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
+}
+
+
+def _in_javas_words(extra: Mapping[str, Any], conn_id: str) -> dict[str, Any]:
+    """The same properties as Java's client names them; those that it names so already win."""
+    if given := [name for name in ("ssl.certificate.location", "ssl.key.location") if extra.get(name)]:
+        raise ConfigurationError(
+            f"the Kafka connection {conn_id!r} has {' and '.join(given)}, which the Kafka client in Spark cannot read",
+            "Put key and certificates into one PEM file on the workers, and write ssl.keystore.type=PEM and "
+            "ssl.keystore.location.",
+        )
+    java = {_JAVAS_NAMES.get(name, name): value for name, value in extra.items()} | {
+        name: value for name, value in extra.items() if name not in _JAVAS_NAMES
+    }
+    if extra.get("ssl.ca.location"):
+        java.setdefault("ssl.truststore.type", "PEM")
+    user, password = java.pop("sasl.username", None), java.pop("sasl.password", None)
+    if user and password and "sasl.jaas.config" not in java:
+        module = _LOGIN_MODULES.get(str(java.get("sasl.mechanism", "PLAIN")).upper(), _LOGIN_MODULES["PLAIN"])
+        quoted = [str(text).replace("\\", "\\\\").replace('"', '\\"') for text in (user, password)]
+        java["sasl.jaas.config"] = f'{module} required username="{quoted[0]}" password="{quoted[1]}";'
+    return java
+
+
 def _is_secret_in_clear(name: str, value: str) -> bool:
     if not value or not _SECRET.search(name) or name.startswith("config.providers"):
         return False
     if name.endswith("jaas.config"):
         # Only its options are secret; a module without any (Kerberos, a callback handler) is none.
-        return any(not _is_reference(option.strip("\"'")) for _, option in _QUOTED_SECRET.findall(value)
-                   if _ not in _JAAS_FLAGS)
+        options = _QUOTED_SECRET.findall(value)
+        return any(not _is_reference(given.strip("\"'")) for option, given in options if option not in _JAAS_FLAGS)
     return not _is_reference(value)
 
 

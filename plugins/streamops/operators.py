@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -43,6 +43,27 @@ class StreamingSubmitHook(SparkSubmitHook):
         super().__init__(**kwargs)
         self._on_driver = on_driver
         self._env = environment
+
+    @classmethod
+    def of(cls, job: Submission, *, conn_id: str, on_driver: Callable[[str], None]) -> Self:
+        """The hook that submits a job as `Submission.command` says it."""
+        from streamops.adapters.submission import submit_environment
+
+        return cls(
+            on_driver=on_driver,
+            environment=submit_environment(),
+            conn_id=conn_id,
+            name=job.name,
+            java_class=job.java_class,
+            application_args=list(job.arguments),
+            conf=job.conf,
+            files=job.archive,
+            py_files=job.archive,
+            driver_memory=job.driver_memory,
+            executor_memory=job.executor_memory,
+            executor_cores=job.executor_cores,
+            total_executor_cores=job.total_executor_cores,
+        )
 
     def _build_spark_common_args(self) -> list[str]:
         return [*super()._build_spark_common_args(), "--supervise"]
@@ -175,34 +196,16 @@ class StreamingJobOperator(SparkSubmitOperator):
 
     def _submitted(self, context: Context) -> str:
         """The id of a driver that is submitted now."""
-        from streamops.adapters.submission import submit_environment
-
         assert self._drivers is not None
         job = self._drivers.submission(owner_of(context), self._supersedes)
-        self._use(job, lambda driver: self._remember(context, driver), submit_environment())
-        assert self._hook is not None
-        driver = self._hook.submit(self.application)
+        self._hook = StreamingSubmitHook.of(
+            job,
+            conn_id=self._drivers.pipeline.connections.spark,
+            on_driver=lambda driver: self._remember(context, driver),
+        )
+        driver = self._hook.submit(job.application)
         assert driver is not None  # the hook raises when spark-submit named none
         return driver
-
-    def _use(self, job: Submission, on_driver: Callable[[str], None], environment: dict[str, str]) -> None:
-        assert self._drivers is not None
-        self.application = job.application
-        self._hook = StreamingSubmitHook(
-            on_driver=on_driver,
-            environment=environment,
-            conn_id=self._drivers.pipeline.connections.spark,
-            name=job.name,
-            java_class=job.java_class,
-            application_args=list(job.arguments),
-            conf=job.conf,
-            files=job.archive,
-            py_files=job.archive,
-            driver_memory=job.driver_memory,
-            executor_memory=job.executor_memory,
-            executor_cores=job.executor_cores,
-            total_executor_cores=job.total_executor_cores,
-        )
 
     def _remember(self, context: Context, driver: str) -> None:
         self._driver = driver

@@ -34,8 +34,9 @@ def stream_dag(pipeline: Pipeline, doc_md: str) -> DAG:
         start_date=datetime(2024, 1, 1, tzinfo=UTC),  # any day in the past: a continuous DAG has no data intervals
         catchup=False,
         max_active_runs=1,
-        # A run that is triggered on a paused DAG stays queued without a word.
-        is_paused_upon_creation=False,
+        # A run that is triggered on a paused DAG stays queued without a word, and a manual one does nothing by itself.
+        # Whether one that starts by itself waits for a person at first is Airflow's own setting.
+        is_paused_upon_creation=False if pipeline.run == "manual" else None,
         tags=["streamops", "stream", pipeline.approach],
         doc_md=f"{doc_md}\n\n{_settings_of(pipeline)}",
     )

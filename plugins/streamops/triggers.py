@@ -30,9 +30,9 @@ from streamops.driver_status import (
 #: Seconds between two looks at a driver.
 POLL_S = 5.0
 
-#: Seconds for which a master in charge must not know a driver until it counts as forgotten: a master that restarts
-#: with recovery knows its drivers before it is in charge.
-FORGOTTEN_AFTER_S = 30.0
+#: Seconds for which a master in charge must not know a driver until it counts as forgotten: three looks. A master that
+#: restarts with recovery knows its drivers before it is in charge.
+FORGOTTEN_AFTER_S = 15.0
 
 _REQUEST_TIMEOUT_S = 5.0
 

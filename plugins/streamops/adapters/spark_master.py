@@ -201,9 +201,10 @@ def _telling(lines: list[str]) -> list[str]:
 
 
 def _master_url(spark: Connection) -> str:
-    """As SparkSubmitHook puts it together: the host may be the whole URL, or its type is the scheme."""
+    """As SparkSubmitHook puts it together: the host is the whole URL, or the connection's type is the scheme."""
     host = spark.host or ""
-    whole = host if "://" in host else f"{spark.conn_type}://{host}"
+    is_whole = spark.conn_type == "spark" and host and ("://" in host or not spark.port)
+    whole = host if is_whole else f"{spark.conn_type}://{host}"
     return f"{whole}:{spark.port}" if spark.port else whole
 
 
