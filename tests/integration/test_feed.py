@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -14,34 +15,42 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from streamops.adapters.broker import Broker
 from streamops.adapters.connections import Connection
 from streamops.stack.stack import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # kafka-python leaves the sockets of connections that were refused to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 PARTITIONS = 4
 MakeTopic = Callable[[str], str]
 
 
-@pytest.fixture(scope="module")
-def make_topic(kafka: str) -> Iterator[MakeTopic]:
-    """Makes a topic of four partitions that every broker serves."""
-    admin = KafkaAdminClient(bootstrap_servers=kafka)
-    connection = Connection("kafka_default", extra={"bootstrap.servers": kafka})
+@pytest.fixture(autouse=True)
+def _collect_sockets() -> Iterator[None]:
+    """Sockets that kafka-python left are collected under this module's filter, not in somebody else's test."""
+    yield
+    gc.collect()
 
+
+@pytest.fixture
+def make_topic(kafka: str) -> MakeTopic:
+    """Makes a topic of four partitions that every broker serves."""
     def make(name: str) -> str:
-        admin.create_topics([NewTopic(name, num_partitions=PARTITIONS, replication_factor=1)])
-        with Broker.connect(connection) as broker:
+        with Broker.connect(Connection("kafka_default", extra={"bootstrap.servers": kafka})) as broker:
+            broker.admin.create_topics([NewTopic(name, num_partitions=PARTITIONS, replication_factor=1)])
             broker.await_topics({name: PARTITIONS})
         return name
 
-    yield make
-    admin.close()
+    return make
 
 
 @pytest.fixture
@@ -143,7 +152,8 @@ def test_every_line_is_a_record(
 def test_keys_headers_and_numbers(kafka: str, variables: dict[str, str], make_topic: MakeTopic) -> None:
     topic = make_topic("feed-shape")
     status, out, err = run(
-        variables, "-t", topic, "--key", "line-number", "--number", "header", "--header", "from=test", "--partition", "2",
+        variables, "-t", topic, "--key", "line-number", "--number", "header", "--header", "from=test",
+        "--partition", "2",
         given=b"one\n\nthree\r\nfour",
     )
     assert status == 0, err
@@ -246,23 +256,25 @@ def test_the_logs_of_the_stack_are_followed(
 def kill_broker(stack: Stack) -> None:
     pid = stack.pid("kafka-1")
     assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    broker = psutil.Process(pid)
+    broker.kill()
+    broker.wait(30)  # until then the kernel keeps its ports
 
 
-@pytest.mark.parametrize("away_s", [0, 15])
+@pytest.mark.parametrize(("kills", "away_s"), [(2, 0), (1, 20)])
 def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
-    away_s: float, kafka: str, variables: dict[str, str], make_topic: MakeTopic, stack: Stack
+    kills: int, away_s: float, kafka: str, variables: dict[str, str], make_topic: MakeTopic, stack: Stack
 ) -> None:
-    topic = make_topic(f"feed-killed-{away_s}")
+    topic = make_topic(f"feed-killed-{kills}")
     count = 150_000
-    # Input that goes on until the broker is back: a line each 100 µs at most.
+    # At 10,000 a second the input goes on while the broker is killed.
     feed = start(variables, "-t", topic, "--json", "--rate", "10000", stdin=subprocess.PIPE)
     assert feed.stdin is not None
     pipe = feed.stdin
     writer = threading.Thread(target=lambda: (pipe.write(b"".join(b"%d\n" % n for n in range(count))), pipe.close()))
     writer.start()
     try:
-        for _ in range(2):
+        for _ in range(kills):
             before = acknowledged(kafka, topic)
             wait_for_records(kafka, topic, before + 5_000)
             kill_broker(stack)
