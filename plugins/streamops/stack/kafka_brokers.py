@@ -88,7 +88,9 @@ def _prepare(settings: StackSettings, number: int, path: Path, environment: dict
     if (_folder(settings, number) / "log" / "meta.properties").exists():
         return
     # No --standalone or --initial-controllers: the voters are in the properties.
-    command = [*_java(settings), "kafka.tools.StorageTool", "format", "-t", _cluster_id(settings), "-c", str(path)]
+    command = [*_java(settings), "kafka.tools.StorageTool", "format"]
+    # With the equals sign: one id in 64 begins with a dash.
+    command += [f"--cluster-id={_cluster_id(settings)}", f"--config={path}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = f"{done.stdout}{done.stderr}"[:1500]
