@@ -196,8 +196,10 @@ class PipelineDrivers:
         tail = self.master.log_tail(driver)
         return DriverEndedError(f"{what}; it did not say why\n{tail or 'Its log cannot be reached.'}")
 
-    def settled(self, driver: str, settle_s: float, say: Say, check: Check = _go_on) -> Sighting:
-        """What is known of a driver once it is certain: it has ended, or it stays as it is for `settle_s`.
+    def settled(
+        self, driver: str, settle_s: float, certain: frozenset[Standing], say: Say, check: Check = _go_on
+    ) -> Sighting:
+        """What is known of a driver: at once where it is one of `certain`, else once it stays so for `settle_s`.
 
         Raises UnavailableError when no master in charge has answered for `MASTER_PATIENCE_S`.
         """
@@ -217,7 +219,7 @@ class PipelineDrivers:
                     )
             else:
                 answered_at_s = now_s
-                if seen.standing in GONE or now_s - since_s >= settle_s:
+                if seen.standing in certain or now_s - since_s >= settle_s:
                     return seen
             time.sleep(_POLL_S)
 
@@ -246,9 +248,11 @@ class PipelineDrivers:
     ) -> Contender | None:
         """What is known of a driver now; None for one that neither lives nor holds the lease."""
         matters = each.holds_lease or each.driver == prior
-        # Only a standalone master's own ids are looked for until it is certain: it never knows any other.
-        sure_s = SETTLE_S if matters and each.driver.startswith("driver-") else 0.0
-        seen = self.settled(each.driver, sure_s, say, check) if matters else self.master.look(each.driver)
+        # Only a standalone master's own ids are looked for until it is certain: it never knows any other. And only what
+        # this task deferred to before may be about to be ended by a trigger.
+        sure_s = SETTLE_S if each.driver.startswith("driver-") else 0.0
+        certain = GONE if each.driver == prior else GONE | {Standing.LIVING}
+        seen = self.settled(each.driver, sure_s, certain, say, check) if matters else self.master.look(each.driver)
         if seen.standing is not Standing.LIVING and not matters:
             return None
         mine = is_same_task(each.owner, me)
