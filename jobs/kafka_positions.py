@@ -105,7 +105,7 @@ class LossesRecorded:
         self._positions = positions
 
     def lost(self, ranges: Iterable[OffsetRange]) -> tuple[OffsetRange, ...]:
-        taken = list(ranges)
+        taken = [part for part in ranges if part.span]
         earliest = self._positions.earliest([part.topic_partition for part in taken])
         return tuple(
             OffsetRange(part.topic, part.partition, part.first, min(part.until, earliest[part.topic_partition]))

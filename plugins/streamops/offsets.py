@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from streamops.errors import StateError
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
@@ -76,16 +78,19 @@ def to_spark_offsets(offsets: Mapping[TopicPartition, int]) -> dict[str, dict[st
 
 
 def ranges_between(start: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]) -> tuple[OffsetRange, ...]:
-    """The ranges that lead from `start` to `end`, without the empty ones.
+    """The ranges that lead from `start` to `end`, one for each partition of `end`; empty where nothing came.
 
     A partition that only `end` knows was added to the topic meanwhile: it is read from its first record, offset 0,
-    as Spark's Kafka source does.
+    as Spark's Kafka source does. Raises StateError when a partition ends below its start: offsets only ever grow, so
+    its topic was deleted and made again.
     """
-    return tuple(
-        OffsetRange(at.topic, at.partition, start.get(at, 0), until)
-        for at, until in sorted(end.items())
-        if until != start.get(at, 0)
-    )
+    for at, until in sorted(end.items()):
+        if until < start.get(at, 0):
+            raise StateError(
+                f"{at} was read up to offset {start[at]} and now ends at {until}: the topic was deleted and made again",
+                "What is in the new topic was never read. Open a new generation with start offsets in it.",
+            )
+    return tuple(OffsetRange(at.topic, at.partition, start.get(at, 0), until) for at, until in sorted(end.items()))
 
 
 def advance(start: Mapping[TopicPartition, int], ranges: Iterable[OffsetRange]) -> Offsets:

@@ -161,25 +161,9 @@ def lag_records(positions: Mapping[TopicPartition, int], latest: Offsets) -> tup
     return sum(offset - positions[at] for at, offset in latest.items()), None
 
 
-def positions(
-    generation: Generation, recent: Sequence[Entry], checkpointed: Offsets | None, logged_before: bool
-) -> Offsets | None:
-    """The next offset to process of every partition whose position is known.
-
-    The newest entries say it for every partition that they read. For the others it is where the generation starts, if
-    `recent` is all there is; otherwise what Spark's checkpoint holds for the last of these batches (`checkpointed`),
-    which saves reading the whole log. None when neither is known.
-    """
-    if not logged_before:
-        base: Offsets | None = {**generation.start, **(checkpointed or {})}
-    else:
-        base = checkpointed
-    if base is None and not recent:
-        return None
-    position = dict(base or {})
-    for entry in recent:
-        position = advance(position, entry.ranges)
-    return position
+def positions(generation: Generation, last: Entry | None) -> Offsets:
+    """The next offset to process of every partition: every entry of the batch log says it for all of them."""
+    return advance(generation.start, last.ranges if last else ())
 
 
 def _state(observed: Observed, now: datetime) -> tuple[State, str | None]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamops.errors import StateError
 from streamops.offsets import (
     OffsetRange,
     Offsets,
@@ -66,15 +67,20 @@ def test_spark_offsets_round_trip(position: Offsets) -> None:
 
 
 @pytest.mark.parametrize(("start", "end", "expected"), [
-    pytest.param({P0: 5}, {P0: 5}, (), id="nothing new is no range"),
+    pytest.param({P0: 5}, {P0: 5}, (OffsetRange("lines", 0, 5, 5),), id="nothing new says where it stands"),
     pytest.param({P0: 5}, {P0: 7}, (OffsetRange("lines", 0, 5, 7),), id="what is new"),
-    pytest.param({P0: 5}, {P0: 5, P1: 3}, (OffsetRange("lines", 1, 0, 3),), id="an added partition is read from 0"),
-    pytest.param({P0: 5}, {P0: 5, P1: 0}, (), id="an added partition without records"),
+    pytest.param({}, {P1: 3}, (OffsetRange("lines", 1, 0, 3),), id="an added partition is read from 0"),
+    pytest.param({}, {P1: 0}, (OffsetRange("lines", 1, 0, 0),), id="an added partition without records"),
     pytest.param({P0: 5, P1: 8}, {P0: 6}, (OffsetRange("lines", 0, 5, 6),), id="a partition the batch does not name"),
     pytest.param({}, {P1: 1, P0: 1}, (OffsetRange("lines", 0, 0, 1), OffsetRange("lines", 1, 0, 1)), id="in order"),
 ])
 def test_ranges_between(start: Offsets, end: Offsets, expected: tuple[OffsetRange, ...]) -> None:
     assert ranges_between(start, end) == expected
+
+
+def test_a_topic_that_was_made_again_is_refused() -> None:
+    with pytest.raises(StateError, match="lines-0 was read up to offset 5 and now ends at 2: the topic was deleted"):
+        ranges_between({P0: 5}, {P0: 2})
 
 
 @given(histories())
@@ -93,13 +99,13 @@ def test_batches_cut_from_positions_have_no_seam_and_lead_to_the_end(history: tu
 def test_a_batch_left_out_is_a_hole_of_its_size(history: tuple[Offsets, list[Offsets]], data: st.DataObject) -> None:
     start, ends = history
     batches = [(n, ranges_between(a, b)) for n, (a, b) in enumerate(zip([start, *ends], ends, strict=False))]
-    taken = [n for n, ranges in batches if ranges]
+    taken = [n for n, ranges in batches if any(r.span for r in ranges)]
     if len(taken) < 2:
         return
     gone = data.draw(st.sampled_from(taken[:-1]))
     found = seams(start, [batch for batch in batches if batch[0] != gone])
     followed = {r.topic_partition for n, ranges in batches if n > gone for r in ranges}
-    lost = {r.topic_partition: r for r in batches[gone][1] if r.topic_partition in followed}
+    lost = {r.topic_partition: r for r in batches[gone][1] if r.span and r.topic_partition in followed}
     assert {seam.topic_partition: (seam.expected, seam.found) for seam in found} == {
         at: (r.first, r.until) for at, r in lost.items()
     }
@@ -109,10 +115,10 @@ def test_a_batch_left_out_is_a_hole_of_its_size(history: tuple[Offsets, list[Off
 def test_a_batch_that_is_there_twice_overlaps(history: tuple[Offsets, list[Offsets]]) -> None:
     start, ends = history
     batches = [(n, ranges_between(a, b)) for n, (a, b) in enumerate(zip([start, *ends], ends, strict=False))]
-    if not batches or not batches[-1][1]:
+    if not batches:
         return
     found = seams(start, [*batches, (len(batches), batches[-1][1])])
-    assert [seam.found - seam.expected for seam in found] == [-r.span for r in batches[-1][1]]
+    assert [seam.found - seam.expected for seam in found] == [-r.span for r in batches[-1][1] if r.span]
 
 
 @pytest.mark.parametrize(("seam", "text"), [

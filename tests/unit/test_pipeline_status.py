@@ -132,17 +132,12 @@ def test_lag(processed: Offsets, latest: Offsets, lag: int | None, why: str | No
     assert (reason is None) if why is None else (why in str(reason))
 
 
-@pytest.mark.parametrize(("recent", "checkpointed", "logged_before", "expected"), [
-    pytest.param([], None, False, {P0: 0, P1: 50}, id="no batch yet: where the generation starts"),
-    pytest.param([entry(0, 1)], None, False, {P0: 100, P1: 50}, id="all entries were read"),
-    pytest.param([entry(70, 1)], None, True, {P0: 7100}, id="older entries were not: the others are unknown"),
-    pytest.param([entry(70, 1)], {P0: 7100, P1: 90}, True, {P0: 7100, P1: 90}, id="the checkpoint knows the others"),
-    pytest.param([entry(70, 1)], {P0: 9, P1: 90}, True, {P0: 7100, P1: 90}, id="the batch log wins"),
+@pytest.mark.parametrize(("last", "expected"), [
+    pytest.param(None, {P0: 0, P1: 50}, id="no batch yet: where the generation starts"),
+    pytest.param(entry(70, 1), {P0: 7100, P1: 50}, id="a partition that the entry does not name stands at the start"),
 ])
-def test_positions(
-    recent: Sequence[Entry], checkpointed: Offsets | None, logged_before: bool, expected: Offsets
-) -> None:
-    assert positions(GENERATION, recent, checkpointed, logged_before) == expected
+def test_positions(last: Entry | None, expected: Offsets) -> None:
+    assert positions(GENERATION, last) == expected
 
 
 @pytest.mark.parametrize(("seconds", "text"), [
@@ -170,7 +165,6 @@ def test_what_a_driver_left_is_observed(files: StateFiles) -> None:
         ended = (at - timedelta(seconds=240 - 2 * batch)).isoformat(timespec="milliseconds")
         files.write_new(batch_log.entry_path(1, batch), replace(entry(batch, 0), finished_at=ended).to_json())
     files.replace(batch_log.head_path(1), '{"batch": 110}')
-    files.replace("checkpoint/000001/offsets/119", 'v1\n{"batchWatermarkMs":0}\n{"lines":{"0":12000,"1":80}}\n')
     files.write_new(lease.path(1), replace(LEASE, epoch=1).to_json())
     files.write_new(lease.path(2), LEASE.to_json())
     files.replace(lease.beat_path(2), Beat(2, ago(1), JobState.RUNNING, 119).to_json())
@@ -181,17 +175,8 @@ def test_what_a_driver_left_is_observed(files: StateFiles) -> None:
     assert found.generation == GENERATION
     assert [seen.batch for seen in found.recent] == list(range(120 - len(found.recent), 120))
     assert 29 <= len(found.recent) <= 32, "a minute of batches, one every two seconds, and one before it"
-    assert found.positions == {P0: 12000, P1: 80}
+    assert found.positions == {P0: 12000, P1: 50}
     assert found.lease == LEASE
     assert found.beat is not None
     assert found.beat.batch == 119
     assert found.driver == RECORD
-
-
-@pytest.mark.parametrize("text", ["", "v1\n{}\n", "v1\n{}\nnot json\n", "v1\n{}\n3\n"])
-def test_a_checkpoint_that_is_not_understood_leaves_positions_unknown(text: str, files: StateFiles) -> None:
-    files.write_new(generations.path(1), GENERATION.to_json())
-    files.write_new(batch_log.entry_path(1, 7), entry(7, 0).to_json())
-    files.replace(batch_log.head_path(1), '{"batch": 7}')
-    files.replace("checkpoint/000001/offsets/7", text)
-    assert observe(files).positions == {P0: 800}

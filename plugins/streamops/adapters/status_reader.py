@@ -17,7 +17,7 @@ from streamops.drivers import DriverRecord
 from streamops.errors import StreamopsError
 from streamops.generations import Generation
 from streamops.lease import Beat, Lease
-from streamops.offsets import Offsets, parse_spark_offsets
+from streamops.offsets import Offsets
 from streamops.pipeline import Pipeline
 from streamops.pipeline_status import RATE_WINDOW_S, RECENT_BATCHES, Observed, PipelineStatus
 
@@ -50,10 +50,7 @@ def observe(files: StateFiles) -> Observed:
     positions: Offsets | None = None
     if generation is not None:
         recent = _recent(files, generation.number)
-        positions = pipeline_status.positions(
-            generation, recent, _checkpointed(files, generation.number, recent),
-            logged_before=bool(recent) and recent[0].batch > 0,
-        )
+        positions = pipeline_status.positions(generation, recent[-1] if recent else None)
     epoch = lease.latest_epoch(files.names(lease.DIRECTORY))
     held = _read(files, lease.path(epoch), Lease) if epoch is not None else None
     return Observed(
@@ -81,18 +78,6 @@ def _recent(files: StateFiles, generation: int) -> list[Entry]:
         if age_s > RATE_WINDOW_S or len(recent) == RECENT_BATCHES:
             break
     return recent[::-1]
-
-
-def _checkpointed(files: StateFiles, generation: int, recent: list[Entry]) -> Offsets | None:
-    """Where the last logged batch ends in every partition, as Spark's checkpoint has it; None when it has nothing."""
-    if not recent:
-        return None
-    text = files.read(f"{generations.checkpoint_path(generation)}/offsets/{recent[-1].batch}")
-    lines = text.splitlines() if text else []
-    try:
-        return parse_spark_offsets(lines[2]) if len(lines) > 2 else None
-    except (ValueError, AttributeError):  # a receiver's checkpoint, or one of another Spark
-        return None
 
 
 def _latest_offsets(pipelines: list[Pipeline]) -> dict[str, Offsets | str]:
