@@ -53,8 +53,8 @@ class Entry:
     `ranges` hold the offsets that it took, one for each partition of its topics, so that every entry says where the
     pipeline stands (`first` is `until` where nothing came); `lost` those among them that Kafka no longer had. `rows`
     counts rows written to the sink, `dead_letters` records that went to the dead-letter topic instead. `epoch` is the
-    lease's, `driver` the driver that wrote it. `started_at` and `finished_at` are UTC, ISO 8601; `sink_ms` is the part of that
-    time that transform and sink took. `attempt` is 1 for the first try of this batch by any driver, and so on.
+    lease's, `driver` the driver that wrote it. `started_at` and `finished_at` are UTC, ISO 8601; `sink_ms` is the part
+    of that time that transform and sink took. `attempt` is 1 for the first try of this batch by any driver, and so on.
     """
 
     pipeline: str
