@@ -52,6 +52,13 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, 
     assert found in caught.value.found
 
 
+def test_every_setting_can_be_given_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = StackSettings.load(kafka_brokers=3, start_timeout_s=99.5, airflow_database="sqlite:////tmp/a.db")
+    for name, value in wanted.model_dump().items():
+        monkeypatch.setenv(f"STREAMOPS_STACK_{name.upper()}", str(value))
+    assert StackSettings.load() == wanted
+
+
 def test_a_shell_without_the_variables_finds_the_stack_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     running = StackSettings.load(kafka_port=19092, airflow_port=18080)
     running.data.mkdir()

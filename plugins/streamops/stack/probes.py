@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import logging
 import socket
 from datetime import datetime
 from typing import Any
 
-from streamops.errors import UnavailableError
+from streamops.errors import RefusedError, UnavailableError
 from streamops.stack.process import Probe
 from streamops.stack.settings import LOOPBACK
 
@@ -24,30 +23,19 @@ def kafka_broker(port: int, node_id: int, brokers: int) -> Probe:
     """The broker answers a metadata request and the cluster lists it; with several, it sees the others too."""
 
     def probe(_started: float) -> str:
-        accepts(port)
-        import kafka  # heavy: the library takes 0.2 s to import
-        from kafka.errors import KafkaError
+        accepts(port)  # says sooner than a Kafka client that nothing listens
+        from streamops.adapters.broker import Broker  # heavy: kafka-python takes 0.2 s to import
+        from streamops.adapters.connections import Connection
 
-        # The client logs each failed attempt, which the caller says in fewer words.
-        logging.getLogger("kafka").addHandler(logging.NullHandler())
-        milliseconds = int(_TIMEOUT_S * 1000)
+        address = {"bootstrap.servers": f"{LOOPBACK}:{port}"}
         try:
-            admin = kafka.KafkaAdminClient(
-                bootstrap_servers=f"{LOOPBACK}:{port}",
-                client_id="streamops-probe",
-                request_timeout_ms=milliseconds,
-                bootstrap_timeout_ms=milliseconds,
-            )
-            try:
-                nodes = {int(broker["broker_id"]) for broker in admin.describe_cluster()["brokers"]}
-                topics = len(admin.list_topics())
-            finally:
-                admin.close()
-        except (KafkaError, OSError, ValueError) as error:
-            raise UnavailableError(f"no metadata from port {port}: {str(error)[:200]}") from None
+            with Broker.connect(Connection("probe", extra=address), timeout_s=_TIMEOUT_S) as broker:
+                nodes, topics = broker.broker_ids(), len(broker.topic_names())
+        except RefusedError as error:
+            raise UnavailableError(error.found) from None
         if node_id not in nodes or len(nodes) < brokers:
-            raise UnavailableError(f"the cluster has brokers {sorted(nodes)}, not yet all {brokers}")
-        return f"{topics} topics, {len(nodes)} broker{'s' * (len(nodes) > 1)}"
+            raise UnavailableError(f"the cluster has the brokers {nodes}, not yet all {brokers}")
+        return f"{topics} topic{'s' * (topics != 1)}, {len(nodes)} broker{'s' * (len(nodes) > 1)}"
 
     return probe
 

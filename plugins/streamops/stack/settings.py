@@ -9,9 +9,9 @@ import json
 import socket
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streamops.errors import ConfigurationError
@@ -26,6 +26,12 @@ BROKER_PORT_STEP = 100
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+def _one_or_three(brokers: int) -> int:
+    if brokers not in (1, 3):
+        raise ValueError("Kafka runs as 1 broker or as 3")
+    return brokers
+
+
 class StackSettings(BaseSettings):
     """What the embedded stack may be told; the defaults fit a laptop with two cores."""
 
@@ -38,7 +44,8 @@ class StackSettings(BaseSettings):
     #: Folder of the DAGs that Airflow runs.
     dags: Path
 
-    kafka_brokers: Literal[1, 3] = 1
+    #: One, or three, which is the least that survives the loss of one.
+    kafka_brokers: Annotated[int, AfterValidator(_one_or_three)] = 1
     kafka_port: Port = 9092
     kafka_controller_port: Port = 9093
     #: Measured: a broker with a few dozen partitions lives in 384 MB without long collections.
