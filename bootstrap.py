@@ -43,6 +43,7 @@ class SetupError(Exception):
 
 def main() -> None:
     started = time.monotonic()
+    name = ""
     try:
         for name, step in (
             ("Java", check_java),
@@ -54,9 +55,9 @@ def main() -> None:
         ):
             run_step(name, step)
     except SetupError as error:
-        sys.exit(f"\nSetup failed: {error}")
+        sys.exit(f"\nSetup failed ({name}): {error}")
     except OSError as error:
-        sys.exit(f"\nSetup failed: {error}\n{disk_hint() or 'Correct the cause, then run this again.'}")
+        sys.exit(f"\nSetup failed ({name}): {error}\n{disk_hint() or 'Correct the cause, then run this again.'}")
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. Run it again: it goes on from here.\n")
         sys.exit(130)
@@ -242,6 +243,9 @@ def failure(command: str, output: str) -> SetupError:
     if "No space left on device" in output or disk_hint():
         return SetupError(f"{command} could not write:\n{tail}\n{disk_hint() or 'The disk is full. Free some space.'}")
     if re.search(r"hash mismatch|do not match the hashes|SHA-256 was not", output, re.IGNORECASE):
+        # The many sums that would have done hide which package it is.
+        said = [line for line in output.strip().splitlines() if not re.match(r"\s*(Expected|sha256:)", line)]
+        tail = "\n".join(f"  {line}" for line in said[-12:])
         return CorruptDownload(
             f"A download is corrupt: its sum is not the pinned one.\n{tail}\n"
             "Something between this machine and the package index changes files (a proxy, a mirror). "

@@ -121,7 +121,7 @@ def test_a_corrupt_package_is_named(fresh: Path) -> None:
     done = set_up(fresh)
     assert done.returncode == 1
     assert "A download is corrupt" in done.stderr
-    assert "uv" in done.stderr
+    assert "uv==" in done.stderr
 
 
 def test_it_is_interrupted_goes_on_and_is_complete(clone: Path) -> None:
@@ -188,5 +188,5 @@ def test_an_environment_whose_python_is_gone_is_made_again(fresh: Path) -> None:
     (fresh / ".venv" / "pyvenv.cfg").write_text("home = /nowhere\n")
     (fresh / ".venv" / "streamops-setup.json").write_text("{}")
     done = set_up(fresh, **NO_NETWORK)
-    assert "virtual environment" in done.stderr + done.stdout
+    assert "Setup failed (virtual environment): No network" in done.stderr
     assert "home = /nowhere" not in (fresh / ".venv" / "pyvenv.cfg").read_text(), "made anew, as far as it came"
