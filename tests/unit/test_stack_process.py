@@ -117,6 +117,26 @@ def test_members_of_one_server_are_not_those_of_another(folder: Folder) -> None:
     assert process.running("two", folder) == two
 
 
+def test_a_process_is_its_sessions_whatever_mark_it_was_given(folder: Folder) -> None:
+    """A Spark driver gets the environment of the Airflow task that submitted it, and is the worker's all the same."""
+    given = {process.SERVER_MARK: "scheduler"}
+    driver = (
+        "import os, subprocess, sys, time;"
+        f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}], env={{**os.environ, **{given!r}}}); time.sleep(60)"
+    )
+    worker = process.start(server(driver, "worker"), folder)
+    process.start(server(SLEEP, "scheduler"), folder)
+    wait_for(lambda: len(process.members(folder)) == 3)
+    assert len(process.members(folder, "scheduler")) == 1
+    assert process.stop(server(SLEEP, "scheduler"), folder) == []
+    assert len(process.members(folder, "worker")) == 2, "Airflow that stops stops no job"
+    worker.send_signal(signal.SIGKILL)
+    wait_for(lambda: process.running("worker", folder) is None)
+    assert len(process.members(folder, "worker")) == 1, "also when the worker is gone"
+    process.stop(server(driver, "worker"), folder)
+    assert process.members(folder) == []
+
+
 def test_another_stacks_processes_are_not_ours(folder: Folder, tmp_path: Path) -> None:
     process.start(server(SLEEP), folder)
     assert process.members(Folder(tmp_path, stack_id="another")) == []

@@ -116,17 +116,23 @@ def running(name: str, folder: Folder) -> psutil.Process | None:
 def members(folder: Folder, name: str | None = None) -> list[psutil.Process]:
     """Living processes of this stack, or of one of its servers, except the calling process and its ancestors.
 
-    A server's are those that carry its mark, and while its own process lives, those in that one's group.
+    A server's are those in its session; of those that made a session of their own, the ones with its mark; and while
+    its own process lives, the ones in that one's group. The session goes before the mark because spark-submit hands
+    its environment to the driver: a driver that an Airflow task asked for carries the scheduler's mark, and is the
+    worker's.
     """
     found = []
     leader = running(name, folder) if name else None
+    sessions = _sessions(folder)
     me = psutil.Process()
     mine = {me.pid, *(parent.pid for parent in me.parents())}
     for process in psutil.process_iter():
         if process.pid in mine:
             continue
         marks = _marks(process)
-        marked = marks is not None and marks[0] == folder.stack_id and name in (None, marks[1])
+        marked = marks is not None and marks[0] == folder.stack_id
+        if marked and marks and name is not None:
+            marked = sessions.get(_session_of(process), marks[1]) == name
         if (marked or _in_group_of(leader, process)) and _alive(process):
             found.append(process)
     return found
@@ -187,6 +193,22 @@ def _marks(process: psutil.Process) -> tuple[str, str] | None:
     if not environment:
         return None
     return environment.get(STACK_MARK, ""), environment.get(SERVER_MARK, "")
+
+
+def _sessions(folder: Folder) -> dict[int, str]:
+    """The session that each server leads or led -> the server. No other gets that number while a member is alive."""
+    found = {}
+    for path in (folder.path / "run").glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found[int(json.loads(path.read_text("utf-8"))["pid"])] = path.stem
+    return found
+
+
+def _session_of(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return 0
 
 
 def _in_group_of(leader: psutil.Process | None, process: psutil.Process) -> bool:
