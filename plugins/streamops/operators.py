@@ -39,19 +39,15 @@ class RunningDriverEndedError(AirflowException):
 class StreamingSubmitHook(SparkSubmitHook):
     """SparkSubmitHook that supervises the driver, and tells its id as soon as the master has given it."""
 
-    def __init__(self, *, on_driver: Callable[[str], None], environment: dict[str, str], **kwargs: Any) -> None:
+    def __init__(self, *, on_driver: Callable[[str], None], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._on_driver = on_driver
-        self._env = environment
 
     @classmethod
     def of(cls, job: Submission, *, conn_id: str, on_driver: Callable[[str], None]) -> Self:
         """The hook that submits a job as `Submission.command` says it."""
-        from streamops.adapters.submission import submit_environment
-
         return cls(
             on_driver=on_driver,
-            environment=submit_environment(),
             conn_id=conn_id,
             name=job.name,
             java_class=job.java_class,
@@ -196,6 +192,8 @@ class StreamingJobOperator(SparkSubmitOperator):
 
     def _submitted(self, context: Context) -> str:
         """The id of a driver that is submitted now."""
+        from streamops.adapters.submission import submit_environment
+
         assert self._drivers is not None
         job = self._drivers.submission(owner_of(context), self._supersedes)
         self._hook = StreamingSubmitHook.of(
@@ -203,7 +201,7 @@ class StreamingJobOperator(SparkSubmitOperator):
             conn_id=self._drivers.pipeline.connections.spark,
             on_driver=lambda driver: self._remember(context, driver),
         )
-        driver = self._hook.submit(job.application)
+        driver = self._hook.submit(job.application, env=submit_environment())
         assert driver is not None  # the hook raises when spark-submit named none
         return driver
 

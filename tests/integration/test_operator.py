@@ -124,7 +124,16 @@ def test_the_task_waits_for_the_first_batch_and_then_holds_no_process(operated: 
     driver = operated.deferred()
     assert evidence.proof_of_start(operated.files, driver) is not None
     scheduler = process.members(operated.stack.folder, "airflow-scheduler")
-    assert not [one for one in scheduler if "java" in one.name()], "spark-submit stayed behind"
+    assert not [one for one in scheduler if "java" in one.name()], "spark-submit, or its driver, is the scheduler's"
+
+
+def test_the_submitter_gives_nothing_of_airflow_to_spark(operated: Operated) -> None:
+    """Spark hands the environment of spark-submit on to the driver, and its master writes that to the disk."""
+    operated.deferred()
+    written = [path.read_bytes() for path in (operated.stack.settings.data / "spark" / "recovery").rglob("driver_*")]
+    assert written
+    key = operated.stack.credentials.fernet_key.encode()
+    assert not [file for file in written if key in file or b"AIRFLOW" in file]
 
 
 def test_pausing_the_dag_and_stopping_or_killing_airflow_leave_the_driver_alone(operated: Operated) -> None:

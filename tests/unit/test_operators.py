@@ -62,7 +62,7 @@ def test_the_drivers_id_is_told_as_soon_as_the_master_has_given_it(tmp_path: Pat
     from streamops.operators import StreamingSubmitHook
 
     told: list[str] = []
-    hook = StreamingSubmitHook(conn_id="spark_default", on_driver=told.append, environment={})
+    hook = StreamingSubmitHook(conn_id="spark_default", on_driver=told.append)
     lines = iter([
         "INFO ClientEndpoint: supersedes driver-20200101000000-0001",
         "INFO ClientEndpoint: Driver successfully submitted as driver-20261120030000-0007",

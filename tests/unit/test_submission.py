@@ -13,7 +13,7 @@ import pytest
 
 from streamops.adapters.code_bundle import bundle_code
 from streamops.adapters.connections import Connection
-from streamops.adapters.submission import connector_jars, hadoop_url, job_spec, submission
+from streamops.adapters.submission import connector_jars, hadoop_url, job_spec, submission, submit_environment
 from streamops.errors import ConfigurationError
 from streamops.job_spec import JobSpec
 from streamops.lease import Owner, OwnerKind
@@ -83,6 +83,18 @@ def test_the_command_supervises_and_ships_the_code_twice(settings: Settings) -> 
     assert Path(entry_point).is_file()
     assert archive == job.archive
     assert JobSpec.from_json(argument) == spec
+
+
+def test_spark_submit_gets_nothing_of_airflows_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark hands the submitter's environment on to the driver, and the master writes it to its disk."""
+    monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", "hunter2")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "hunter2")
+    monkeypatch.setenv("JAVA_HOME", "/opt/java")
+    environment = submit_environment()
+    assert "hunter2" not in environment.values()
+    assert not [name for name in environment if name.startswith(("AIRFLOW", "STREAMOPS"))]
+    assert environment["JAVA_HOME"] == "/opt/java"
+    assert environment["SPARK_HOME"]
 
 
 def test_class_paths_of_the_pipeline_are_added_to(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 
@@ -18,11 +17,10 @@ def submit(job: Submission, master: str, say: Callable[[str], None]) -> str:
 
     Raises UnavailableError with spark-submit's last lines when it gives none.
     """
-    environment = {**os.environ, **submit_environment()}
     try:
         process = subprocess.Popen(
             job.command(master),
-            env=environment,
+            env=submit_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

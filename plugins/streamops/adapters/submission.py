@@ -38,6 +38,11 @@ _HADOOP_SCHEMES = {"s3": "s3a", "local": "file"}
 #: A submitting JVM does little: less memory and no optimising compiler make it start a second sooner.
 _SUBMIT_JVM = "-Xmx256m -XX:TieredStopAtLevel=1"
 
+_SUBMIT_VARIABLES = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "JAVA_HOME", "SPARK_HOME",
+    "SPARK_CONF_DIR", "HADOOP_HOME", "HADOOP_CONF_DIR", "HADOOP_USER_NAME", "KRB5_CONFIG", "KRB5CCNAME",
+})
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -124,11 +129,17 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
 
 
 def submit_environment() -> dict[str, str]:
-    """What spark-submit needs of its environment: to be found, and to find Spark, in this Python's environment."""
-    scripts, environment = Path(sys.executable).parent, {"SPARK_SUBMIT_OPTS": _SUBMIT_JVM}
+    """The whole environment for spark-submit: what it needs to be found, and to find Java, Spark and Hadoop.
+
+    Nothing else, because Spark standalone hands the submitter's environment on to the driver and writes it into the
+    master's recovery directory (`org.apache.spark.deploy.Client`): Airflow's has connections and keys in it.
+    """
+    environment = {name: value for name, value in os.environ.items() if name in _SUBMIT_VARIABLES}
+    environment["SPARK_SUBMIT_OPTS"] = _SUBMIT_JVM
+    scripts = Path(sys.executable).parent
     if (scripts / "spark-submit").exists():
-        environment["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    if "SPARK_HOME" not in os.environ and (home := spark_home()) is not None:
+        environment["PATH"] = f"{scripts}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    if "SPARK_HOME" not in environment and (home := spark_home()) is not None:
         environment["SPARK_HOME"] = str(home)
     return environment
 
