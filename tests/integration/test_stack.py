@@ -48,9 +48,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # No DAGs: what runs in Airflow is the other tests' matter.
     (data / "dags").mkdir()
     made = Stack(StackSettings.on_free_ports(data, dags=data / "dags", airflow_parallelism=2))
-    made.up()
-    yield made
-    made.down()
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
 
 
 @pytest.fixture
