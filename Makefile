@@ -5,7 +5,7 @@ PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down status test unit lint lock bench clean clean-all
+.PHONY: help setup demo up down status test unit lint lock bench soak clean clean-all
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,8 +39,11 @@ lock:  ## Pin requirements.in into requirements.txt, keeping what is pinned; UPG
 	$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade) -o requirements.txt
 
-bench: setup  ## Measure, on servers of its own
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
+bench: setup  ## The job's overhead beside a bare foreachBatch, on a broker of its own; about 8 minutes
+	$(BIN)/python benchmarks/overhead.py
+
+soak: setup  ## Memory of everything over 20 minutes of feeding, on a stack of its own
+	$(BIN)/python benchmarks/memory.py
 
 clean:  ## Remove caches
 	rm -rf .mypy_cache .pytest_cache .ruff_cache

@@ -103,18 +103,28 @@ def measure(plans: list[Plan]) -> list[dict[str, Any]]:
         pairs = []
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as spark:
             assert spark.stdout is not None
-            for line in spark.stdout:
-                if not line.startswith("{"):
-                    continue
-                pair = json.loads(line)
-                pairs.append(pair)
-                ours, bare = pair["direct"], pair["bare"]
-                if ours["words"] != bare["words"]:
-                    raise SystemExit(f"the two counted differently: {ours['words']} and {bare['words']} words")
-                servers.say(f"{pair['plan']}: {ours['rate']:,.0f} / {bare['rate']:,.0f} records/s")
+            try:
+                for line in spark.stdout:
+                    if line.startswith("{"):
+                        pairs.append(json.loads(line))
+                        check(pairs[-1])
+            except BaseException:
+                spark.terminate()
+                raise
         if spark.returncode:
             raise SystemExit(f"the runs ended with exit code {spark.returncode}")
     return pairs
+
+
+def check(pair: dict[str, Any]) -> None:
+    """Say how fast both were. Ends the benchmark when they counted differently."""
+    ours, bare = pair["direct"], pair["bare"]
+    servers.say(
+        f"{pair['plan']}: {ours['rate']:,.0f} / {bare['rate']:,.0f} records/s,"
+        f" {ours['cpu_s']:.1f} / {bare['cpu_s']:.1f} s of processor time"
+    )
+    if ours["words"] != bare["words"]:
+        raise SystemExit(f"the two counted differently: {ours['words']} and {bare['words']} words")
 
 
 def summary(pairs: list[dict[str, Any]]) -> Result:

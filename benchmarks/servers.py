@@ -25,7 +25,7 @@ def say(line: str) -> None:
 def stack(servers: Collection[str] | None, topic: str) -> Iterator[Stack]:
     """A stack with some servers up, or all, and one topic of the benchmarks' pipelines file."""
     os.environ["STREAMOPS_PIPELINES"] = str(PIPELINES)
-    with tempfile.TemporaryDirectory(prefix="streamops-benchmark-") as folder:
+    with tempfile.TemporaryDirectory(prefix="streamops-benchmark-", ignore_cleanup_errors=True) as folder:
         made = Stack(StackSettings.on_free_ports(Path(folder) / "stack"), say)
         try:
             made.up(servers)

@@ -14,7 +14,7 @@ import statistics
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -72,7 +72,7 @@ class Clock:
     """Milliseconds by what they were spent on, and how often. The beat's thread is not counted: nobody waits for it."""
 
     def __init__(self) -> None:
-        self.ms: Counter[str] = Counter()
+        self.ms: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
 
     @contextmanager
@@ -277,13 +277,14 @@ def main() -> None:
     )
     session.sparkContext.setLogLevel("ERROR")
     runs = Runs(session, plan["bootstrap"], plan["topic"], Path(plan["folder"]))
-    for each in plan["plans"]:
-        one = Plan(**each)
-        for number in range(-1, one.pairs):
+    plans = [Plan(**each) for each in plan["plans"]]
+    for one in plans:
+        # The first pair of all warms the JVM up, and is not reported.
+        for number in range(-1 if one is plans[0] else 0, one.pairs):
             order = (runs.direct, runs.bare) if number % 2 else (runs.bare, runs.direct)
             done = {run.__name__: run(one) for run in order}
             if number < 0:
-                continue  # the pair that warms the JVM up
+                continue
             pair = {name: {**asdict(run), "rate": run.rate} for name, run in done.items()}
             print(json.dumps({"plan": one.name, **pair}), flush=True)
     session.stop()
