@@ -46,7 +46,7 @@ class Soak:
     files: list[tuple[float, dict[str, int]]] = field(default_factory=list)
 
     def trends(self) -> dict[str, Trend]:
-        """The trend of each role that was there to the end; for a JVM, without its heap."""
+        """The trend of each role that was there to the end; for a JVM, without its heap and compiled code."""
         series = {
             role: [(at_s, seen[role].outside_mb) for at_s, seen in self.readings if role in seen]
             for role in sorted(self.readings[-1][1])
@@ -81,7 +81,12 @@ def main() -> int:
         print(table(soak))
         problems = [*not_flat(soak), *not_kept_up(stack, counts, options.rate)]
         if options.json:
-            found = {"fed": counts, "outside_heap": soak.trends(), "live_heap": soak.heap_trends(), "files": soak.files}
+            found = {
+                "fed": counts,
+                "outside_heap_and_code": soak.trends(),
+                "live_heap": soak.heap_trends(),
+                "files": soak.files,
+            }
             options.json.write_text(json.dumps(found, indent=1, default=asdict), "utf-8")
     for problem in problems:
         print(f"MISSED: {problem}")
@@ -161,17 +166,17 @@ def table(soak: Soak) -> str:
     """Everything, for a person. MB; PSS at the end, the trend of what is not heap, the trend of the live heap."""
     heaps, last = soak.heap_trends(), soak.readings[-1][1]
     lines = [
-        "                    at the end    without heap, quarter      live heap, after full",
-        "process            PSS     heap   first    last    MB/h      first    last            verdict",
+        "                             at the end        neither, by quarter     live heap",
+        "process                PSS    heap    code     first    last    MB/h     first    last  verdict",
     ]
     for role, found in soak.trends().items():
         heap = heaps.get(role)
         heap_text = f"{heap.first_mb:8.1f}{heap.last_mb:8.1f}" if heap else " " * 16
-        resident = f"{last[role].heap_mb:8.1f}" if last[role].heap_mb is not None else " " * 8
+        resident = "".join(" " * 8 if mb is None else f"{mb:8.1f}" for mb in (last[role].heap_mb, last[role].code_mb))
         verdict = "not judged" if role in NOT_JUDGED else "flat" if _is_flat(found, heap) else "NOT FLAT"
         lines.append(
-            f"{role:16}{last[role].pss_mb:7.1f} {resident}{found.first_mb:8.1f}{found.last_mb:8.1f}"
-            f"{found.slope_mb_per_h:8.1f}   {heap_text}            {verdict}"
+            f"{role:21}{last[role].pss_mb:7.1f}{resident}  {found.first_mb:8.1f}{found.last_mb:8.1f}"
+            f"{found.slope_mb_per_h:8.1f}  {heap_text}  {verdict}"
         )
     names = soak.files[-1][1]
     lines += ["", "files                first quarter (most)    last quarter (most)"]
@@ -194,7 +199,7 @@ def _is_flat(outside: Trend, heap: Trend | None) -> bool:
 def not_flat(soak: Soak) -> list[str]:
     """What grew, in words."""
     found = []
-    for what, trends in (("outside its heap", soak.trends()), ("alive in its heap", soak.heap_trends())):
+    for what, trends in (("outside heap and code", soak.trends()), ("alive in its heap", soak.heap_trends())):
         for role, each in trends.items():
             if role not in NOT_JUDGED and not each.flat:
                 found.append(
@@ -229,13 +234,12 @@ def write_csv(soak: Soak, path: Path) -> None:
     """One line a role and time."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["seconds", "process", "processes", "rss_mb", "pss_mb", "heap_mb"])
+        writer.writerow(["seconds", "process", "processes", "rss_mb", "pss_mb", "heap_mb", "code_mb"])
         for at_s, seen in soak.readings:
             for role, each in sorted(seen.items()):
-                heap = "" if each.heap_mb is None else f"{each.heap_mb:.2f}"
-                writer.writerow(
-                    [f"{at_s:.1f}", role, each.processes, f"{each.rss_mb:.2f}", f"{each.pss_mb:.2f}", heap]
-                )
+                sizes = (each.rss_mb, each.pss_mb, each.heap_mb, each.code_mb)
+                texts = ("" if size is None else f"{size:.2f}" for size in sizes)
+                writer.writerow([f"{at_s:.1f}", role, each.processes, *texts])
 
 
 def _short(soak: Soak) -> str:

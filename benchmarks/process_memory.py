@@ -2,8 +2,12 @@
 
 Linux only, out of /proc. Pages that processes share are split among them (PSS), so sums count them once.
 
-A JVM may fill its heap up to -Xmx before it collects, and that is no leak. So its heap is read apart: what lies outside
-of it must stay flat, and so must what is alive in it after a full collection.
+A JVM may fill its heap up to -Xmx before it collects, and compiles code into its code cache (240 MB at most) for as
+long as new code gets hot, which takes an hour where processors are few. Neither is a leak. So both are read apart: what
+lies outside of them must stay flat, and so must what is alive in the heap after a full collection.
+
+Airflow forks its task workers when the scheduler starts, and each grows once, by what its first task imports, tasks
+being minutes apart. So of these the largest stands for all: it grows when a worker grows from task to task.
 """
 
 from __future__ import annotations
@@ -25,24 +29,28 @@ _MB = 2**20
 #: HotSpot puts a heap of less than 4 GB right below this address: 32-bit pointers then need no shift.
 _HEAP_END = 2**32
 _XMX = re.compile(r"-Xmx(\d+)([mMgG])")
-_MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ")
+_MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+)")
+#: Only compiled code is mapped to be written and to be run.
+_CODE = "rwxp"
+TASK_WORKER = "task worker (max)"
 #: `jcmd PID GC.heap_info`: one line for G1, one for each generation of the serial collector.
 _USED = re.compile(r"^ *(?:garbage-first heap|def new generation|tenured generation).* used (\d+)K", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Memory of one role's processes at one time, MB. `heap_mb` is None without a JVM."""
+    """Memory of one role's processes at one time, MB. `heap_mb` and `code_mb` are None without a JVM."""
 
     processes: int
     rss_mb: float
     pss_mb: float
     heap_mb: float | None
+    code_mb: float | None
 
     @property
     def outside_mb(self) -> float:
-        """What is not Java heap."""
-        return self.pss_mb - (self.heap_mb or 0.0)
+        """What is neither Java heap nor compiled code."""
+        return self.pss_mb - (self.heap_mb or 0.0) - (self.code_mb or 0.0)
 
 
 def read(folder: Folder) -> dict[str, Reading]:
@@ -51,11 +59,14 @@ def read(folder: Folder) -> dict[str, Reading]:
     for role, one in _roles(folder):
         try:
             full = one.memory_full_info()
-            heap_mb = _heap_mb(one)
+            heap_mb, code_mb = _jvm_mb(one)
         except (psutil.Error, OSError):
             continue  # it ended in the meantime
-        by_role[role].append(Reading(1, full.rss / _MB, full.pss / _MB, heap_mb))
-    return {role: _sum(readings) for role, readings in by_role.items()}
+        by_role[role].append(Reading(1, full.rss / _MB, full.pss / _MB, heap_mb, code_mb))
+    return {
+        role: max(readings, key=lambda reading: reading.pss_mb) if role == TASK_WORKER else _sum(readings)
+        for role, readings in by_role.items()
+    }
 
 
 def live_heaps(folder: Folder) -> dict[str, float]:
@@ -93,31 +104,38 @@ def _role(line: str, name: str, server: str) -> str:
         return f"driver ({kind})"
     if "CoarseGrainedExecutorBackend" in line or "pyspark.daemon" in line:
         return f"executor ({kind})"
-    return server
+    return TASK_WORKER if "LocalExecutor" in line else server
 
 
-def _heap_mb(one: psutil.Process) -> float | None:
+def _jvm_mb(one: psutil.Process) -> tuple[float | None, float | None]:
+    """Resident heap and compiled code of a JVM."""
     if one.name() != "java" or (limit := _XMX.search(" ".join(one.cmdline()))) is None:
-        return None
+        return None, None
     begin = _HEAP_END - int(limit[1]) * (_MB if limit[2] in "mM" else 1024 * _MB)
-    return _pss_kb_between(Path(f"/proc/{one.pid}/smaps").read_text("utf-8").splitlines(), begin, _HEAP_END) / 1024
+    return _split(Path(f"/proc/{one.pid}/smaps").read_text("utf-8").splitlines(), begin)
 
 
-def _pss_kb_between(smaps: Iterable[str], begin: int, end: int) -> int:
-    inside, total = False, 0
+def _split(smaps: Iterable[str], heap_begin: int) -> tuple[float, float]:
+    where, found_kb = "", {"heap": 0, "code": 0}
     for line in smaps:
         if mapping := _MAPPING.match(line):
-            inside = begin <= int(mapping[1], 16) and int(mapping[2], 16) <= end
-        elif inside and line.startswith("Pss:"):
-            total += int(line.split()[1])
-    return total
+            in_heap = heap_begin <= int(mapping[1], 16) and int(mapping[2], 16) <= _HEAP_END
+            where = "heap" if in_heap else "code" if mapping[3] == _CODE else ""
+        elif where and line.startswith("Pss:"):
+            found_kb[where] += int(line.split()[1])
+    return found_kb["heap"] / 1024, found_kb["code"] / 1024
 
 
 def _sum(readings: list[Reading]) -> Reading:
-    heaps = [reading.heap_mb for reading in readings if reading.heap_mb is not None]
     return Reading(
         len(readings),
         sum(reading.rss_mb for reading in readings),
         sum(reading.pss_mb for reading in readings),
-        sum(heaps) if heaps else None,
+        _sum_of(reading.heap_mb for reading in readings),
+        _sum_of(reading.code_mb for reading in readings),
     )
+
+
+def _sum_of(parts: Iterable[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
