@@ -5,7 +5,9 @@ Addresses are not among them: every server binds to loopback, because none of th
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -150,8 +152,18 @@ def hostname() -> str:
 
 
 def _free_ports(count: int) -> list[int]:
+    """Ports below those that systems give to outgoing connections (from 32768 on Linux).
+
+    While a server is down, a client that tries its port again and again would else be given that very port as its own,
+    be connected to itself, and keep the server from coming back.
+    """
+    free: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for candidate in sockets:  # all are held until the last is known, so that none is given twice
-            candidate.bind((LOOPBACK, 0))
-        return [candidate.getsockname()[1] for candidate in sockets]
+        for port in random.sample(range(10_000, 32_000), 2_000):
+            candidate = stack.enter_context(socket.socket())  # held until the last is known
+            with contextlib.suppress(OSError):
+                candidate.bind((LOOPBACK, port))
+                free.append(port)
+            if len(free) == count:
+                return free
+    raise ConfigurationError("too few ports are free on this machine", "End what listens on thousands of them.")
