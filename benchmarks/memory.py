@@ -166,7 +166,7 @@ def table(soak: Soak) -> str:
     """Everything, for a person. MB; PSS at the end, the trend of what is not heap, the trend of the live heap."""
     heaps, last = soak.heap_trends(), soak.readings[-1][1]
     lines = [
-        "                             at the end        neither, by quarter     live heap",
+        "                             at the end        anonymous, neither     live heap",
         "process                PSS    heap    code     first    last    MB/h     first    last  verdict",
     ]
     for role, found in soak.trends().items():
@@ -234,10 +234,10 @@ def write_csv(soak: Soak, path: Path) -> None:
     """One line a role and time."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["seconds", "process", "processes", "rss_mb", "pss_mb", "heap_mb", "code_mb"])
+        writer.writerow(["seconds", "process", "processes", "rss_mb", "pss_mb", "anonymous_mb", "heap_mb", "code_mb"])
         for at_s, seen in soak.readings:
             for role, each in sorted(seen.items()):
-                sizes = (each.rss_mb, each.pss_mb, each.heap_mb, each.code_mb)
+                sizes = (each.rss_mb, each.pss_mb, each.anonymous_mb, each.heap_mb, each.code_mb)
                 texts = ("" if size is None else f"{size:.2f}" for size in sizes)
                 writer.writerow([f"{at_s:.1f}", role, each.processes, *texts])
 

@@ -1,6 +1,7 @@
 """Memory of a stack's processes, by what they are: each server with its children, the job's driver and executor.
 
-Linux only, out of /proc. Pages that processes share are split among them (PSS), so sums count them once.
+Linux only, out of /proc. Pages that processes share are split among them (PSS), so sums count them once. What must stay
+flat is anonymous memory: the pages of libraries weigh more on each process when another one that shares them ends.
 
 A JVM may fill its heap up to -Xmx before it collects, and compiles code into its code cache (240 MB at most) for as
 long as new code gets hot, which takes an hour where processors are few. Neither is a leak. So both are read apart: what
@@ -44,13 +45,14 @@ class Reading:
     processes: int
     rss_mb: float
     pss_mb: float
+    anonymous_mb: float
     heap_mb: float | None
     code_mb: float | None
 
     @property
     def outside_mb(self) -> float:
-        """What is neither Java heap nor compiled code."""
-        return self.pss_mb - (self.heap_mb or 0.0) - (self.code_mb or 0.0)
+        """Anonymous memory that is neither Java heap nor compiled code."""
+        return self.anonymous_mb - (self.heap_mb or 0.0) - (self.code_mb or 0.0)
 
 
 def read(folder: Folder) -> dict[str, Reading]:
@@ -59,10 +61,11 @@ def read(folder: Folder) -> dict[str, Reading]:
     for role, one in _roles(folder):
         try:
             full = one.memory_full_info()
+            anonymous_mb = _anonymous_mb(one)
             heap_mb, code_mb = _jvm_mb(one)
         except (psutil.Error, OSError):
             continue  # it ended in the meantime
-        by_role[role].append(Reading(1, full.rss / _MB, full.pss / _MB, heap_mb, code_mb))
+        by_role[role].append(Reading(1, full.rss / _MB, full.pss / _MB, anonymous_mb, heap_mb, code_mb))
     return {
         role: max(readings, key=lambda reading: reading.pss_mb) if role == TASK_WORKER else _sum(readings)
         for role, readings in by_role.items()
@@ -107,6 +110,13 @@ def _role(line: str, name: str, server: str) -> str:
     return TASK_WORKER if "LocalExecutor" in line else server
 
 
+def _anonymous_mb(one: psutil.Process) -> float:
+    for line in Path(f"/proc/{one.pid}/smaps_rollup").read_text("utf-8").splitlines():
+        if line.startswith("Pss_Anon:"):
+            return int(line.split()[1]) / 1024
+    raise psutil.NoSuchProcess(one.pid)  # it has ended, and reads as empty
+
+
 def _jvm_mb(one: psutil.Process) -> tuple[float | None, float | None]:
     """Resident heap and compiled code of a JVM."""
     if one.name() != "java" or (limit := _XMX.search(" ".join(one.cmdline()))) is None:
@@ -131,6 +141,7 @@ def _sum(readings: list[Reading]) -> Reading:
         len(readings),
         sum(reading.rss_mb for reading in readings),
         sum(reading.pss_mb for reading in readings),
+        sum(reading.anonymous_mb for reading in readings),
         _sum_of(reading.heap_mb for reading in readings),
         _sum_of(reading.code_mb for reading in readings),
     )
