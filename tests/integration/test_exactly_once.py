@@ -45,6 +45,7 @@ Say = Callable[[str], None]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 KILLS = int(os.environ.get("STREAMOPS_TEST_KILLS", "10"))
+LIMIT_S = 300.0
 SEED = int(os.environ.get("STREAMOPS_TEST_SEED", "0")) or random.randrange(1, 10**6)
 
 
@@ -79,10 +80,11 @@ def covered(files: StateFiles) -> int:
     return sum(entry.span for entry in batch_log.entries(files, 1))
 
 
-def wait_until(holds: Callable[[], bool], what: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """The limit only ends a test that hangs: how long something takes depends on what else the machine does."""
+    deadline = time.monotonic() + LIMIT_S
     while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:.0f} s"
+        assert time.monotonic() < deadline, f"{what}: not within {LIMIT_S:.0f} s"
         time.sleep(0.2)
 
 
@@ -94,7 +96,7 @@ def started(api: Airflow, files: StateFiles, dag: str) -> None:
         runs = api.runs(dag)
         return bool(runs) and api.task(dag, runs[-1]["dag_run_id"])["state"] == "deferred"
 
-    wait_until(deferred, f"{dag} is deferred", 180)
+    wait_until(deferred, f"{dag} is deferred")
     assert batch_log.read_head(files, 1) is not None
 
 
@@ -114,7 +116,7 @@ def test_a_hundred_thousand_lines_are_counted_to_the_last_word(
     fed = json.loads(streamops("feed", "--topic", "lines", str(text), "--json").stdout)
     lines = lines_of(text)
     assert fed["acknowledged"] == len(lines) >= 100_000
-    wait_until(lambda: covered(files) == len(lines), "every line is in a batch", 180)
+    wait_until(lambda: covered(files) == len(lines), "every line is in a batch")
     expected = words(iter(lines))
     assert json.loads(streamops("counts", "lines_direct", "--json").stdout) == expected
     streamops("verify", "lines_direct")
@@ -137,7 +139,7 @@ def test_a_second_driver_started_by_hand_stops_and_says_why(
     drivers = PipelineDrivers.of("lines_direct")
     # As somebody would who knows nothing of the lease: spark-submit, and nothing else.
     second = submit(drivers.submission(Owner(OwnerKind.SHELL), ()), drivers.cluster.master, say)
-    wait_until(lambda: drivers.master.look(second).standing is Standing.ENDED, "the second driver ends", 90)
+    wait_until(lambda: drivers.master.look(second).standing is Standing.ENDED, "the second driver ends")
     text_of_record = files.read(records.path(second))
     assert text_of_record is not None
     record = DriverRecord.from_json(text_of_record)
@@ -146,7 +148,7 @@ def test_a_second_driver_started_by_hand_stops_and_says_why(
     say(f"the second driver: {record.reason}")
 
     streamops("feed", "--topic", "lines", str(text), "--json")
-    wait_until(lambda: covered(files) == covered_before + len(lines_of(text)), "the first driver goes on", 120)
+    wait_until(lambda: covered(files) == covered_before + len(lines_of(text)), "the first driver goes on")
     expected = Counter(before) + words(iter(lines_of(text)))
     assert json.loads(streamops("counts", "lines_direct", "--json").stdout) == expected
     streamops("verify", "lines_direct")
@@ -237,7 +239,7 @@ def test_counts_stay_exact_while_everything_is_killed(
             healed_s = time.monotonic() - at_s
             # Two batches on: the first may have been on its way into the log when the kill came.
             wanted = before.batch + 2
-            wait_until(lambda wanted=wanted: head(files).batch >= wanted, f"seed {SEED}: a batch after {what}", 180)
+            wait_until(lambda wanted=wanted: head(files).batch >= wanted, f"seed {SEED}: a batch after {what}")
             say(
                 f"kill {number:2d} of {KILLS}: {what:8s} goes on after {time.monotonic() - at_s:5.1f} s"
                 f" (of which {healed_s:.1f} s to start it again by hand)"
@@ -245,7 +247,7 @@ def test_counts_stay_exact_while_everything_is_killed(
         feeder.send_signal(signal.SIGINT)
         assert feeder.wait(timeout=120) == 0
     acknowledged = json.loads((tmp_path / "fed.json").read_text())["acknowledged"]
-    wait_until(lambda: covered(files) >= acknowledged, f"seed {SEED}: every acknowledged line is in a batch", 180)
+    wait_until(lambda: covered(files) >= acknowledged, f"seed {SEED}: every acknowledged line is in a batch")
     expected = words(islice(cycle(lines_of(text)), acknowledged))
     assert json.loads(streamops("counts", "chaos_direct", "--json").stdout) == expected, f"seed {SEED}"
     say(streamops("verify", "chaos_direct").stdout)

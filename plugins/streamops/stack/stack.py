@@ -22,7 +22,7 @@ from streamops.stack import airflow_servers, environment, jars, kafka_brokers, p
 from streamops.stack.credentials import Credentials
 from streamops.stack.process import Folder, Server
 from streamops.stack.settings import StackSettings
-from streamops.stack.starting import Starter
+from streamops.stack.starting import EndedMeanwhile, Starter
 
 Say = Callable[[str], None]
 State = Literal["healthy", "unhealthy", "dead", "stopped"]
@@ -146,10 +146,18 @@ class Stack:
         with self._alone():
             if any(server.name.startswith("kafka") for server in wanted):
                 jars.ensure("broker", self.settings.jars, self._say)
-            missing = [server for server in wanted if process.running(server.name, self.folder) is None]
-            if missing:
-                self._before_start(missing)
-            Starter(self.folder, self.settings.start_timeout_s, self._say).run(wanted)
+            for last_try in (False, False, True):
+                missing = [server for server in wanted if process.running(server.name, self.folder) is None]
+                if missing:
+                    self._before_start(missing)
+                try:
+                    Starter(self.folder, self.settings.start_timeout_s, self._say).run(wanted)
+                    break
+                except EndedMeanwhile as error:
+                    # Killed so shortly before that its process was still to be seen: it is missing now.
+                    if last_try:
+                        raise
+                    self._say(error.found.splitlines()[0])
 
     def down(self, servers: Collection[str] | None = None) -> None:
         """End servers and everything they started. Raises StateError naming processes that could not be ended."""

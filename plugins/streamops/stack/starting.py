@@ -24,6 +24,10 @@ class StartFailed(StreamopsError):
     """A server ended while it was starting, or its probe did not pass in time."""
 
 
+class EndedMeanwhile(StartFailed):
+    """A server that was there already has ended while its probe was awaited: somebody has just killed it."""
+
+
 class Starter:
     """Starts what does not run and waits until every probe passes."""
 
@@ -70,16 +74,18 @@ class Starter:
             began_process = time.monotonic()
         else:
             began_process = began
-        detail = self._until_healthy(server, running, began_process)
+        detail = self._until_healthy(server, running, began_process, StartFailed if fresh else EndedMeanwhile)
         if detail is not None and fresh:
             self._say(f"{time.monotonic() - began:6.1f} s  {server.name} is up ({detail})")
 
-    def _until_healthy(self, server: Server, running: psutil.Process, began: float) -> str | None:
+    def _until_healthy(
+        self, server: Server, running: psutil.Process, began: float, ended: type[StartFailed]
+    ) -> str | None:
         """What the probe says of the healthy server; None when another server's failure makes waiting pointless."""
         try:
             while not self._abandon.is_set():
                 if process.running(server.name, self._folder) is None:
-                    raise StartFailed(f"{server.name} ended while it was starting. {self._last_words(server)}")
+                    raise ended(f"{server.name} ended while it was starting. {self._last_words(server)}")
                 try:
                     return server.probe(running.create_time())
                 except UnavailableError as error:
