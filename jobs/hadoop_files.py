@@ -12,7 +12,7 @@ import os
 import uuid
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from py4j.protocol import Py4JJavaError
 
@@ -33,8 +33,9 @@ class HadoopFiles:
         package = jvm.org.apache.spark.sql.execution.streaming.checkpointing
         self._manager = package.CheckpointFileManager.create(root, hadoop_conf)
         self._file_system = root.getFileSystem(hadoop_conf)
+        # Hadoop takes a path as it is written, so `%20` is no blank here either.
         split = urlsplit(self.url)
-        self._local = Path(unquote(split.path)) if split.scheme in ("", "file") else None
+        self._local = Path(split.path) if split.scheme in ("", "file") else None
         self._made: set[str] = set()
 
     def at(self, path: str) -> Any:

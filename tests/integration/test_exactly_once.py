@@ -235,15 +235,17 @@ def test_counts_stay_exact_while_everything_is_killed(
             time.sleep(chance.uniform(1.0, 4.0))
             before, at_s = head(files), time.monotonic()
             getattr(killer, what)()
-            killer.heal(what)
+            if what != "airflow":  # without it the job goes on as if nothing had happened
+                killer.heal(what)
             healed_s = time.monotonic() - at_s
             # Two batches on: the first may have been on its way into the log when the kill came.
             wanted = before.batch + 2
             wait_until(lambda wanted=wanted: head(files).batch >= wanted, f"seed {SEED}: a batch after {what}")
             say(
-                f"kill {number:2d} of {KILLS}: {what:8s} goes on after {time.monotonic() - at_s:5.1f} s"
-                f" (of which {healed_s:.1f} s to start it again by hand)"
+                f"kill {number:2d} of {KILLS}: {what:8s} two batches on after {time.monotonic() - at_s:5.1f} s"
+                f" (it was started again within {healed_s:.1f} s)"
             )
+            killer.heal(what)
         feeder.send_signal(signal.SIGINT)
         assert feeder.wait(timeout=120) == 0
     acknowledged = json.loads((tmp_path / "fed.json").read_text())["acknowledged"]

@@ -5,6 +5,7 @@ The address and the login are in the Airflow connection `streamops_airflow` (typ
 
 from __future__ import annotations
 
+import time
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -17,6 +18,14 @@ from streamops.takeover import owner_lives
 
 CONN_ID = "streamops_airflow"
 _TIMEOUT_S = 15.0
+
+#: Requests that do the same once and twice, and how long to wait before each further try.
+_REPEATABLE = frozenset({"GET", "PATCH", "PUT", "DELETE"})
+_WAITS_S = (1.0, 2.0, 4.0, 8.0)
+
+
+class ServerError(UnavailableError):
+    """Airflow answers with an error of its own."""
 
 
 class AirflowApi:
@@ -37,8 +46,17 @@ class AirflowApi:
     def request(self, method: str, path: str, **given: Any) -> Any:
         """The JSON that a request below `/api/v2` returns, or None for 404 and for an empty answer.
 
-        Raises UnavailableError where Airflow does not answer, ConfigurationError where it refuses the login or request.
+        A request that may be sent twice is, where Airflow answers with an error of its own: it does when its database
+        is busy. Raises UnavailableError where it does not answer, ConfigurationError where it refuses.
         """
+        for wait_s in _WAITS_S if method in _REPEATABLE else ():
+            try:
+                return self._request(method, path, **given)
+            except ServerError:
+                time.sleep(wait_s)
+        return self._request(method, path, **given)
+
+    def _request(self, method: str, path: str, **given: Any) -> Any:
         try:
             if "Authorization" not in self._http.headers:
                 token = self._checked(self._http.post("/auth/token", json=self._login)).json()["access_token"]
@@ -67,7 +85,7 @@ class AirflowApi:
                 f"Correct AIRFLOW_CONN_{CONN_ID.upper()}: http://user:password@host:port",
             )
         if answer.is_server_error:
-            raise UnavailableError(f"Airflow at {self.url} answers {answer.status_code}", "Look into its logs.")
+            raise ServerError(f"Airflow at {self.url} answers {answer.status_code}", "Look into its logs.")
         if answer.is_client_error:
             raise ConfigurationError(f"Airflow refuses the request: {answer.text[:300]}", "Correct what it names.")
         return answer

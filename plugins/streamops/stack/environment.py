@@ -35,7 +35,7 @@ def connections(settings: StackSettings, credentials: Credentials) -> dict[str, 
             f"&webui-port={settings.spark_master_ui_port}"
         ),
         "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps(
-            {"conn_type": "generic", "extra": {"url": settings.streams.as_uri()}}
+            {"conn_type": "generic", "extra": {"url": f"file://{settings.streams}"}}
         ),
         # Airflow's own API, for commands at a shell.
         "AIRFLOW_CONN_STREAMOPS_AIRFLOW": (
@@ -106,7 +106,9 @@ def airflow(settings: StackSettings, credentials: Credentials) -> dict[str, str]
 
 def database_url(settings: StackSettings) -> str:
     """SQLAlchemy URL of Airflow's database."""
-    return settings.airflow_database or f"sqlite:///{settings.data / 'airflow' / 'airflow.db'}"
+    # Four servers and every task write to one file, one at a time. On a busy machine the 5 s for which sqlite3 waits
+    # by itself are not enough, and a request then fails with "database is locked".
+    return settings.airflow_database or f"sqlite:///{settings.data / 'airflow' / 'airflow.db'}?timeout=60"
 
 
 def project(settings: StackSettings) -> dict[str, str]:
