@@ -118,6 +118,7 @@ def kill(*servers: str, stack: Stack) -> None:
         for member in members:
             with suppress(psutil.NoSuchProcess):
                 member.send_signal(signal.SIGKILL)
+        psutil.wait_procs(members, timeout=10)  # the kernel takes its time to close their ports
 
 
 def test_the_task_waits_for_the_first_batch_and_then_holds_no_process(operated: Operated) -> None:
@@ -198,6 +199,7 @@ def test_marking_a_task_success_ends_the_driver_and_clearing_it_then_starts_anot
 
     # At once: Airflow 3.3 does not kill what is not yet with the triggerer, so that the driver is left behind.
     operated.mark("failed")
+    assert operated.api.wait_for_run(DAG, operated.run) == "failed"
     operated.delete_run()
     streamops("drivers", "reconcile", "--apply")
     assert operated.living() == []
