@@ -86,7 +86,7 @@ class Resources(Section):
 
 
 class Schedules(Section):
-    """When the pipeline's helper DAGs run (UTC): presets, cron expressions, or null for never."""
+    """When the pipeline's operations run (UTC): presets, cron expressions, or null for never."""
 
     snapshot: Schedule | None = Field("*/5 * * * *", description="Record a recovery point.")
     cleanup: Schedule | None = Field("@daily", description="Clean write-ahead logs and checkpoints.")

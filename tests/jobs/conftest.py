@@ -65,7 +65,7 @@ class Topics:
         sent = [self._producer.send(topic, value, partition=partition) for value in values]
         self._producer.flush()
         for future in sent:
-            future.get(timeout=10)
+            future.get(timeout=60)
 
     def close(self) -> None:
         self._producer.close()
@@ -124,7 +124,7 @@ class RunningStream:
             if self.job.held is not None:
                 self.job.held.end()
 
-    def join(self, timeout_s: float = 60) -> BaseException | None:
+    def join(self, timeout_s: float = 300) -> BaseException | None:
         """Wait until the driver has ended; what it ended with."""
         self._thread.join(timeout_s)
         assert not self._thread.is_alive(), "the driver did not end"

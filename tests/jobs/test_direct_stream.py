@@ -28,7 +28,7 @@ Spec = Callable[..., JobSpec]
 Driver = Callable[..., "RunningStream"]
 
 
-def until(holds: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def until(holds: Callable[[], bool], what: str, timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"

@@ -118,7 +118,7 @@ def ensure(group: str, jars_folder: Path, say: Say) -> Path:
     raise StateError(
         f"{names}: downloaded twice, and each time the SHA-256 was not the pinned one.",
         "Something between this machine and Maven Central changes the files (a proxy, a mirror). "
-        "Compare with https://repo1.maven.org/maven2/ from another network, then run this again.",
+        "Compare with Maven Central from another network, then run this again.",
     )
 
 
