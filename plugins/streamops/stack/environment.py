@@ -106,9 +106,12 @@ def airflow(settings: StackSettings, credentials: Credentials) -> dict[str, str]
 
 def database_url(settings: StackSettings) -> str:
     """SQLAlchemy URL of Airflow's database."""
+    if settings.airflow_database is not None:
+        # Where a URL names no driver, SQLAlchemy 2.1 takes psycopg 3; Airflow is tested with psycopg2.
+        return settings.airflow_database.replace("postgresql://", "postgresql+psycopg2://", 1)
     # Four servers and every task write to one file, one at a time. On a busy machine the 5 s for which sqlite3 waits
     # by itself are not enough, and a request then fails with "database is locked".
-    return settings.airflow_database or f"sqlite:///{settings.data / 'airflow' / 'airflow.db'}?timeout=60"
+    return f"sqlite:///{settings.data / 'airflow' / 'airflow.db'}?timeout=60"
 
 
 def project(settings: StackSettings) -> dict[str, str]:
