@@ -34,6 +34,7 @@ unit: setup  ## Tests that need no server, under a minute
 lint: setup  ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy jobs/*.py jobs/sinks/*.py jobs/transforms/*.py
 
 lock:  ## Pin requirements.in into requirements.txt, keeping what is pinned; UPGRADE=1 takes the newest
 	$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \

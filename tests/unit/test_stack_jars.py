@@ -100,7 +100,7 @@ def test_an_incomplete_connector_says_how_to_fetch_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        ("java.net.UnknownHostException: repo1.maven.org", "does not answer"),
+        ("java.net.UnknownHostException: maven.example", "does not answer"),
         ("java.io.IOException: No space left on device", "disk is full"),
         ("unresolved dependency: a#b;1: not found", "could not fetch"),
     ],
