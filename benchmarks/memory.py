@@ -27,6 +27,7 @@ import process_memory
 import python_sources
 import servers
 from memory_trend import Trend
+from process_memory import LiveHeap
 from streamops.adapters.airflow_api import AirflowApi
 from streamops.stack.stack import Stack
 
@@ -35,6 +36,8 @@ PIPELINE, TOPIC = "soak", "soak"
 #: What these hold is not the project's, or is there for the benchmark alone.
 NOT_JUDGED = frozenset({"feeder"})
 
+OUTSIDE = "outside heap and code"
+
 
 @dataclass
 class Soak:
@@ -42,7 +45,7 @@ class Soak:
 
     warm_up_s: float
     readings: list[tuple[float, dict[str, process_memory.Reading]]] = field(default_factory=list)
-    live_heaps: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+    live_heaps: list[tuple[float, dict[str, LiveHeap]]] = field(default_factory=list)
     files: list[tuple[float, dict[str, int]]] = field(default_factory=list)
 
     def trends(self) -> dict[str, Trend]:
@@ -54,11 +57,11 @@ class Soak:
         return {role: memory_trend.trend(each, self.warm_up_s) for role, each in series.items()}
 
     def heap_trends(self) -> dict[str, Trend]:
-        """From the first to the last full collection after the warm-up."""
+        """From the first to the last reading after the warm-up."""
         if not self.live_heaps:
             return {}
         return {
-            role: memory_trend.trend([(at_s, seen[role]) for at_s, seen in self.live_heaps if role in seen], 0)
+            role: memory_trend.trend([(at_s, seen[role].mb) for at_s, seen in self.live_heaps if role in seen], 0)
             for role in sorted(set(self.live_heaps[0][1]) & set(self.live_heaps[-1][1]))
         }
 
@@ -135,10 +138,10 @@ def fed(stack: Stack, rate: int) -> Iterator[Callable[[], dict[str, Any]]]:
 
 
 def watch(stack: Stack, duration_s: float, every_s: float) -> Soak:
-    """Read everything every so often; the first quarter of the time is warm-up. Full collections at each quarter."""
+    """Read everything every so often; the first quarter of the time is warm-up. Live heaps at each eighth."""
     soak = Soak(warm_up_s=duration_s / 4)
     began = time.monotonic()
-    collections = [duration_s * quarter / 4 for quarter in (1, 2, 3)] + [duration_s - every_s]
+    collections = [duration_s * eighth / 8 for eighth in range(2, 8)] + [duration_s - 2 * every_s]
     while (at_s := time.monotonic() - began) < duration_s:
         if collections and at_s >= collections[0]:
             collections.pop(0)
@@ -199,14 +202,19 @@ def _is_flat(outside: Trend, heap: Trend | None) -> bool:
 def not_flat(soak: Soak) -> list[str]:
     """What grew, in words."""
     found = []
-    for what, trends in (("outside heap and code", soak.trends()), ("alive in its heap", soak.heap_trends())):
+    for what, trends in ((OUTSIDE, soak.trends()), ("alive in its heap", soak.heap_trends())):
         for role, each in trends.items():
             if role not in NOT_JUDGED and not each.flat:
                 found.append(
                     f"{role} grew from {each.first_mb:.1f} to {each.last_mb:.1f} MB {what}; "
-                    f"{each.allowed_mb:.1f} MB more were allowed"
+                    f"{each.allowed_mb:.1f} MB more were allowed" + (_grown(soak, role) if what != OUTSIDE else "")
                 )
     return found
+
+
+def _grown(soak: Soak, role: str) -> str:
+    first, last = soak.live_heaps[0][1][role], soak.live_heaps[-1][1][role]
+    return "; most of it: " + ", ".join(f"{name} {mb:+.1f}" for name, mb in last.growth_since(first))
 
 
 def not_kept_up(stack: Stack, counts: dict[str, Any], rate: int) -> list[str]:

@@ -34,8 +34,10 @@ _MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+)")
 #: Only compiled code is mapped to be written and to be run.
 _CODE = "rwxp"
 TASK_WORKER = "task worker (max)"
-#: `jcmd PID GC.heap_info`: one line for G1, one for each generation of the serial collector.
-_USED = re.compile(r"^ *(?:garbage-first heap|def new generation|tenured generation).* used (\d+)K", re.MULTILINE)
+#: A line of `jcmd PID GC.class_histogram`, which collects in full before it counts: rank, objects, bytes, class.
+_ALIVE = re.compile(r"^ *\d+: +\d+ +(\d+) +(\S+)", re.MULTILINE)
+#: Collections of one reading, a second apart: a batch in flight holds some MB, and is not in all of them.
+_COLLECTIONS = 3
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,40 @@ def read(folder: Folder) -> dict[str, Reading]:
     }
 
 
-def live_heaps(folder: Folder) -> dict[str, float]:
-    """MB alive in the heap of each JVM after a full collection; empty without a JDK, which brings `jcmd`."""
+@dataclass(frozen=True)
+class LiveHeap:
+    """What a JVM's heap holds after a full collection: MB by class."""
+
+    by_class_mb: dict[str, float]
+
+    @property
+    def mb(self) -> float:
+        return sum(self.by_class_mb.values())
+
+    def growth_since(self, before: LiveHeap, most: int = 3) -> list[tuple[str, float]]:
+        """The classes that grew most, and by how many MB."""
+        grown = [(name, mb - before.by_class_mb.get(name, 0.0)) for name, mb in self.by_class_mb.items()]
+        return sorted(grown, key=lambda each: -each[1])[:most]
+
+
+def live_heaps(folder: Folder) -> dict[str, LiveHeap]:
+    """What is alive in each JVM's heap, the least of a few collections; empty without a JDK, which brings `jcmd`."""
     jcmd = shutil.which("jcmd")
     if jcmd is None:
         return {}
-    found = {}
-    for role, one in _roles(folder):
-        if one.name() != "java":
-            continue
-        said = [
-            subprocess.run([jcmd, str(one.pid), *order], capture_output=True, text=True, check=False, timeout=60).stdout
-            for order in (["GC.run"], ["GC.heap_info"])
-        ]
-        if used := _USED.findall(said[1]):
-            found[role] = sum(map(int, used)) / 1024
-    return found
+    least: dict[str, LiveHeap] = {}
+    for role, one in [*_roles(folder)] * _COLLECTIONS:
+        try:
+            if one.name() != "java":
+                continue
+        except psutil.Error:
+            continue  # it ended in the meantime
+        order = [jcmd, str(one.pid), "GC.class_histogram"]
+        said = subprocess.run(order, capture_output=True, text=True, check=False, timeout=60).stdout
+        found = LiveHeap({name: int(size) / _MB for size, name in _ALIVE.findall(said)})
+        if found.by_class_mb and (role not in least or found.mb < least[role].mb):
+            least[role] = found
+    return least
 
 
 def _roles(folder: Folder) -> Iterator[tuple[str, psutil.Process]]:

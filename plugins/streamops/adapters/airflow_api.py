@@ -25,7 +25,7 @@ _WAITS_S = (1.0, 2.0, 4.0, 8.0)
 
 
 class ServerError(UnavailableError):
-    """Airflow answers with an error of its own."""
+    """Airflow answers with an error of its own, or took the request and gives no answer."""
 
 
 class AirflowApi:
@@ -46,8 +46,8 @@ class AirflowApi:
     def request(self, method: str, path: str, **given: Any) -> Any:
         """The JSON that a request below `/api/v2` returns, or None for 404 and for an empty answer.
 
-        A request that may be sent twice is, where Airflow answers with an error of its own: it does when its database
-        is busy. Raises UnavailableError where it does not answer, ConfigurationError where it refuses.
+        A request that may be sent twice is, where Airflow answers with an error of its own, or accepts it and does not
+        answer: it does either when its database is busy. Raises UnavailableError where it does not answer, ConfigurationError where it refuses.
         """
         for wait_s in _WAITS_S if method in _REPEATABLE else ():
             try:
@@ -65,6 +65,11 @@ class AirflowApi:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
             self._checked(answer)
+        except httpx.ReadTimeout as error:
+            raise ServerError(
+                f"Airflow at {self.url} has not answered {method} {path} within {_TIMEOUT_S:.0f} s",
+                "Look into its logs; a busy database does that.",
+            ) from error
         except httpx.TransportError as error:
             raise UnavailableError(
                 f"Airflow does not answer at {self.url} ({type(error).__name__})",
