@@ -1,0 +1,72 @@
+package org.apache.spark.streaming.streamops
+
+import java.util.{List => JList, Map => JMap, Properties}
+
+import scala.jdk.CollectionConverters._
+
+/** What a receiver is told.
+  *
+  * @param topics      to subscribe to
+  * @param properties  of the Kafka consumer; what the order poll, store, commit needs is set over them
+  * @param start       where reading begins in a partition for which the group has committed nothing, by `topic-partition`
+  * @param reset       `none`: a partition without a commit that `start` does not name is read from offset 0, as one that
+  *                    was added to its topic later; `earliest`, `latest`: as Kafka's `auto.offset.reset`
+  * @param losses      whether to go on at the earliest offset when retention has taken what is next. The driver then sees
+  *                    a gap, and decides
+  * @param pollRecords the most records of one poll
+  * @param member      prefix of the group's static member ids, so that a receiver that is started again gets its
+  *                    partitions back at once and one that was thought dead is fenced off (KIP-345); empty for none
+  */
+@SerialVersionUID(1)
+final case class ReceiverSettings(
+    topics: Seq[String],
+    properties: Map[String, String],
+    start: Map[String, Long],
+    reset: String,
+    losses: Boolean,
+    pollRecords: Int,
+    member: String = ""
+) {
+
+  def consumerProperties(receiver: Int): Properties = {
+    val all = new Properties
+    (ReceiverSettings.Defaults ++ properties ++ ReceiverSettings.Owned).foreach { case (name, value) =>
+      all.put(name, value)
+    }
+    all.put("auto.offset.reset", reset)
+    all.put("max.poll.records", pollRecords.toString)
+    if (member.nonEmpty) all.put("group.instance.id", s"$member-$receiver")
+    all
+  }
+}
+
+object ReceiverSettings {
+
+  /** The same out of Java's collections, for Python. */
+  def of(
+      topics: JList[String],
+      properties: JMap[String, String],
+      start: JMap[String, java.lang.Long],
+      reset: String,
+      losses: Boolean,
+      pollRecords: Int,
+      member: String
+  ): ReceiverSettings = {
+    val offsets = start.asScala.map { case (at, offset) => at -> offset.longValue }.toMap
+    ReceiverSettings(topics.asScala.toSeq, properties.asScala.toMap, offsets, reset, losses, pollRecords, member)
+  }
+
+  private val Bytes = "org.apache.kafka.common.serialization.ByteArrayDeserializer"
+
+  /** Fewer and larger polls, since each becomes a block: the broker waits up to 0.2 s for 1 MB to be there. */
+  private val Defaults = Map(
+    "fetch.min.bytes" -> (1 << 20).toString,
+    "fetch.max.wait.ms" -> "200",
+    "max.partition.fetch.bytes" -> (4 << 20).toString,
+    "session.timeout.ms" -> "15000",
+    "heartbeat.interval.ms" -> "3000",
+    "allow.auto.create.topics" -> "false"
+  )
+
+  private val Owned = Map("key.deserializer" -> Bytes, "value.deserializer" -> Bytes, "enable.auto.commit" -> "false")
+}
