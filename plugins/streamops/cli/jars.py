@@ -1,4 +1,4 @@
-"""`streamops jars`: the connector jars, as `spark-submit --jars` wants them."""
+"""`streamops jars`: the jars of streaming jobs, as `spark-submit --jars` wants them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import typer
 
 
 def command(
-    fetch: bool = typer.Option(False, "--fetch", help="First fetch whatever is missing or corrupt, of every group."),
+    fetch: bool = typer.Option(
+        False, "--fetch", help="First fetch whatever is missing or corrupt, of every group, and compile the receiver."
+    ),
 ) -> None:
-    """Print the jars of the Spark connector for Kafka, comma-separated as `spark-submit --jars` wants them."""
+    """Print the jars of the Spark connector for Kafka and of the receiver, comma-separated.
+
+    spark-submit --py-files jobs/kafka_utils.py --jars $(streamops jars) program.py
+    """
+    from streamops.adapters.receiver_jar import receiver_jar
     from streamops.settings import Settings
     from streamops.stack import jars
+    from streamops.stack import receiver_jar as compiled
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
 
     settings = Settings.load()
     if fetch:
-        for group in jars.locked():
-            jars.ensure(group, settings.home / "jars", say=lambda line: typer.echo(line, err=True))
-    typer.echo(",".join(str(path) for path in jars.connector_jars(settings.jars)))
+        for group in jars.FETCHED_AT_SETUP:
+            jars.ensure(group, settings.home / "jars", say=say)
+        compiled.ensure(settings, say)
+    typer.echo(",".join(map(str, [*jars.connector_jars(settings.jars), receiver_jar(settings)])))

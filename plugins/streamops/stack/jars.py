@@ -2,6 +2,7 @@
 
     <home>/jars/broker      the embedded Kafka broker
     <home>/jars/connector   what `spark-submit --jars` takes so that Spark reads Kafka
+    <home>/jars/hdfs        the embedded HDFS, beside the jars of pyspark; fetched when its servers are first started
 
 Ivy's own command line, which is in the wheel too, does the fetching: into a temporary folder, from where only files
 with the right sum move into place, one atomic rename each. So a group is resumable after an interruption at any point,
@@ -28,6 +29,10 @@ from streamops.errors import ConfigurationError, StateError, StreamopsError, Una
 from streamops.stack.java import java, spark_home
 
 Say = Callable[[str], None]
+
+
+#: Groups that everybody needs. Any other is fetched by whoever needs it.
+FETCHED_AT_SETUP = ("broker", "connector")
 
 
 @dataclass(frozen=True)
