@@ -61,7 +61,7 @@ class Soak:
         if not self.live_heaps:
             return {}
         return {
-            role: memory_trend.trend([(at_s, seen[role].mb) for at_s, seen in self.live_heaps if role in seen], 0)
+            role: memory_trend.trend([(at_s, seen[role].mb) for at_s, seen in self.live_heaps if role in seen], 0, min)
             for role in sorted(set(self.live_heaps[0][1]) & set(self.live_heaps[-1][1]))
         }
 
@@ -88,6 +88,9 @@ def main() -> int:
                 "fed": counts,
                 "outside_heap_and_code": soak.trends(),
                 "live_heap": soak.heap_trends(),
+                "live_heap_readings": [
+                    (at_s, {role: heap.mb for role, heap in seen.items()}) for at_s, seen in soak.live_heaps
+                ],
                 "files": soak.files,
             }
             options.json.write_text(json.dumps(found, indent=1, default=asdict), "utf-8")
@@ -138,10 +141,10 @@ def fed(stack: Stack, rate: int) -> Iterator[Callable[[], dict[str, Any]]]:
 
 
 def watch(stack: Stack, duration_s: float, every_s: float) -> Soak:
-    """Read everything every so often; the first quarter of the time is warm-up. Live heaps at each eighth."""
+    """Read everything every so often; the first quarter of the time is warm-up. Live heaps at each twentieth."""
     soak = Soak(warm_up_s=duration_s / 4)
     began = time.monotonic()
-    collections = [duration_s * eighth / 8 for eighth in range(2, 8)] + [duration_s - 2 * every_s]
+    collections = [duration_s * part / 20 for part in range(5, 20)] + [duration_s - 2 * every_s]
     while (at_s := time.monotonic() - began) < duration_s:
         if collections and at_s >= collections[0]:
             collections.pop(0)

@@ -49,3 +49,16 @@ def test_the_slope_is_in_mb_an_hour_and_without_the_warm_up() -> None:
 def test_too_few_readings_are_no_trend() -> None:
     with pytest.raises(ValueError, match="1 readings after the warm-up of 1190 s"):
         trend(readings(100), warm_up_s=1190)
+
+
+@pytest.mark.parametrize(
+    ("held_mb", "mb_per_h", "flat"),
+    [
+        pytest.param(15, 0, True, id="a batch that is there or not"),
+        pytest.param(15, 60, False, id="a leak under it"),
+    ],
+)
+def test_the_floor_of_a_heap_tells_a_leak_from_a_batch_in_flight(held_mb: float, mb_per_h: float, flat: bool) -> None:
+    chance = random.Random(2)
+    series = [(at_s, mb + held_mb * chance.randrange(2)) for at_s, mb in readings(45, mb_per_h)[30::6]]
+    assert trend(series, 0, min).flat is flat
