@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from streamops.adapters.connections import Connection, connection
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
 
@@ -33,7 +34,7 @@ def say(request: pytest.FixtureRequest) -> Say:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, say: Say) -> Iterator[Stack]:
-    """The run's stack, with no server up yet. Ask for `kafka`, `spark_cluster` or `airflow` to have some."""
+    """The run's stack, with no server up yet. Ask for `kafka`, `hdfs`, `spark_cluster`, `airflow` to have some."""
     data = tmp_path_factory.mktemp("stack")
     os.environ["STREAMOPS_PIPELINES"] = str(Path(__file__).parent / "pipelines.yaml")
     made = Stack(StackSettings.on_free_ports(data, spark_worker_cores=8), say)
@@ -48,6 +49,13 @@ def kafka(stack: Stack) -> str:
     """Bootstrap servers of a broker that is up."""
     stack.up(["kafka"])
     return stack.settings.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def hdfs(stack: Stack) -> Connection:
+    """The storage connection of a NameNode and a DataNode that are up: `hdfs.extra["url"]` is where to write."""
+    stack.up(["hdfs"])
+    return connection("streamops_hdfs", stack.environment())
 
 
 @pytest.fixture(scope="session")

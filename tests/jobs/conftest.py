@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,27 @@ from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
 from job import Job
+from streamops.adapters.connections import Connection
+from streamops.adapters.state_files import StateFiles
+from streamops.adapters.submission import hadoop_url
 from streamops.job_spec import JobSpec
 from streamops.lease import Owner, OwnerKind
 from streamops.settings import Settings
+from streamops.stack import receiver_jar
+from streamops.stack.hdfs import client_configuration
 from streamops.stack.jars import connector_jars
+from streamops.stack.stack import Stack
 
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # or Spark listens on the machine's own address
+    settings = Settings.load()
+    jars = [*connector_jars(settings.jars), receiver_jar.ensure(settings, print)]
     session = (
-        SparkSession.builder.master("local[2]")
+        SparkSession.builder.master("local[4]")  # two receivers keep a core each
         .appName("tests of the jobs")
-        .config("spark.jars", ",".join(map(str, connector_jars(Settings.load().jars))))
+        .config("spark.jars", ",".join(map(str, jars)))
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.host", "127.0.0.1")
@@ -44,6 +52,26 @@ def spark() -> Iterator[SparkSession]:
 def files(spark: SparkSession, tmp_path: Path) -> HadoopFiles:
     context = spark.sparkContext
     return HadoopFiles(context._gateway, context._jsc.hadoopConfiguration(), (tmp_path / "state").as_uri())
+
+
+@dataclass(frozen=True)
+class OnHdfs:
+    """A new directory on the session's HDFS: as a driver sees it, and as the command line does."""
+
+    files: HadoopFiles
+    state_files: StateFiles
+
+
+@pytest.fixture
+def on_hdfs(spark: SparkSession, hdfs: Connection, stack: Stack) -> OnHdfs:
+    context = spark.sparkContext
+    settings = context._jsc.hadoopConfiguration()
+    # As on the class path of the stack's own drivers.
+    settings.addResource(
+        context._jvm.org.apache.hadoop.fs.Path(f"{client_configuration(stack.settings)}/hdfs-site.xml")
+    )
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    return OnHdfs(HadoopFiles(context._gateway, settings, hadoop_url(hdfs, name)), StateFiles.at(hdfs, name))
 
 
 class Topics:

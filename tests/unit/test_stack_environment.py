@@ -16,6 +16,7 @@ from streamops.stack.settings import StackSettings
 @pytest.fixture
 def settings(tmp_path: Path) -> StackSettings:
     ports = {"kafka_port": 19092, "spark_master_port": 17077, "spark_rest_port": 16066, "airflow_port": 18080}
+    ports |= {"hdfs_namenode_port": 18020, "hdfs_http_port": 19870}
     return StackSettings.load(data=tmp_path, **ports)
 
 
@@ -32,6 +33,8 @@ def test_connections_name_the_stacks_own_ports(settings: StackSettings, credenti
     assert found["AIRFLOW_CONN_SPARK_DEFAULT"].startswith(spark)
     storage = json.loads(found["AIRFLOW_CONN_STREAMOPS_STORAGE"])
     assert storage["extra"]["url"] == f"file://{settings.data}/streams"
+    hdfs = json.loads(found["AIRFLOW_CONN_STREAMOPS_HDFS"])
+    assert hdfs["extra"] == {"url": "hdfs://127.0.0.1:18020/streams", "options": {"port": 19870}}
     assert credentials.password in found["AIRFLOW_CONN_STREAMOPS_AIRFLOW"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamops.errors import ConfigurationError
-from streamops.stack import kafka_brokers, spark_cluster
+from streamops.stack import hdfs, kafka_brokers, spark_cluster
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack, _stop_order
 
@@ -54,6 +54,14 @@ def test_the_master_remembers_and_listens_on_loopback(three: StackSettings) -> N
     assert found["spark.master.rest.host"] == "127.0.0.1"
 
 
+def test_hdfs_listens_on_loopback_and_its_settings_do_not_make_it_the_default(three: StackSettings) -> None:
+    addresses = {key: value for key, value in hdfs.server_properties(three).items() if key.endswith("address")}
+    assert len(addresses) == 4
+    assert all(str(value).startswith("127.0.0.1:") for value in addresses.values())
+    assert hdfs.client_properties()["dfs.replication"] == 1
+    assert "fs.defaultFS" not in hdfs.client_properties(), "paths without a scheme would be looked for in HDFS"
+
+
 def test_servers_are_chosen_by_name_or_part_of_it(three: StackSettings) -> None:
     stack = Stack(three)
 
@@ -65,6 +73,7 @@ def test_servers_are_chosen_by_name_or_part_of_it(three: StackSettings) -> None:
     assert names("worker", "master") == ["spark-master", "spark-worker"]
     assert names("scheduler") == ["airflow-scheduler"]
     assert len(names("airflow")) == 4
+    assert names("hdfs") == ["hdfs-namenode", "hdfs-datanode"]
     assert [server.name for server in stack.selected(None)][-1] == "feeder"
     with pytest.raises(ConfigurationError, match="The stack's servers are: kafka-1"):
         names("zookeeper")
@@ -73,7 +82,12 @@ def test_servers_are_chosen_by_name_or_part_of_it(three: StackSettings) -> None:
 def test_who_uses_stops_before_who_is_used(three: StackSettings) -> None:
     order = [[server.name for server in group] for group in _stop_order(Stack(three).servers)]
     assert order[0] == ["airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "feeder"]
-    assert order[1:] == [["spark-master"], ["spark-worker"], ["kafka-1", "kafka-2", "kafka-3"]]
+    assert order[1:] == [
+        ["spark-master"],
+        ["spark-worker"],
+        ["kafka-1", "kafka-2", "kafka-3", "hdfs-datanode"],
+        ["hdfs-namenode"],
+    ]
 
 
 def test_every_port_that_a_setting_holds_is_checked(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ NAMENODE_HTTP_PORT = 9870
 HDFS_TIMEOUT_S = 30.0
 
 
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
 class FileStore(Protocol):
     """One file system, with the two ways of writing that state needs."""
 
@@ -149,15 +152,14 @@ class HdfsStore:
         session = filesystem.session
         if not isinstance(session.request, functools.partial):  # fsspec hands out one instance for equal arguments
             session.request = functools.partial(session.request, timeout=HDFS_TIMEOUT_S)
+        if urlsplit(filesystem.url).hostname in _LOOPBACK:
+            session.trust_env = False  # a proxy of the environment does not know this machine by that name
         self.filesystem = filesystem
 
     def read(self, path: str) -> bytes:
         answer = self.filesystem._call("OPEN", path=path, redirect=False)
         if location := answer.headers.get("Location"):
-            answer = self.filesystem.session.get(self.filesystem._apply_proxy(location))
-            if answer.status_code == 404:
-                raise FileNotFoundError(path)
-            answer.raise_for_status()
+            answer = _accepted(self.filesystem.session.get(self.filesystem._apply_proxy(location)))
         return bytes(answer.content)
 
     def open(self, path: str) -> BinaryIO:
@@ -171,31 +173,34 @@ class HdfsStore:
         return int(self.filesystem.info(path)["size"])
 
     def create(self, path: str, content: bytes) -> bool:
-        temporary = self._write_temporary(path, content)
-        # Without options the NameNode refuses to rename onto a file, and says so with `false`.
-        renamed = self.filesystem._call("RENAME", method="put", path=temporary, destination=path).json()["boolean"]
-        if not renamed:
-            self.filesystem.rm(temporary)
-        return bool(renamed)
+        with self._temporary(path, content) as temporary:
+            # Without options the NameNode refuses to rename onto a file, and says so with `false`.
+            answer = self.filesystem._call("RENAME", method="put", path=temporary, destination=path)
+            return bool(answer.json()["boolean"])
 
     def replace(self, path: str, content: bytes) -> None:
-        temporary = self._write_temporary(path, content)
-        self.filesystem._call("RENAME", method="put", path=temporary, destination=path, renameoptions="OVERWRITE")
+        with self._temporary(path, content) as temporary:
+            self.filesystem._call("RENAME", method="put", path=temporary, destination=path, renameoptions="OVERWRITE")
 
     def delete(self, path: str) -> None:
         if not self.filesystem._call("DELETE", method="delete", path=path, recursive="false").json()["boolean"]:
             raise FileNotFoundError(path)
 
-    def _write_temporary(self, path: str, content: bytes) -> str:
+    @contextlib.contextmanager
+    def _temporary(self, path: str, content: bytes) -> Iterator[str]:
+        """A file beside `path` that holds `content`; unless it is renamed, it is gone afterwards."""
         parent, _, name = path.rpartition("/")
         temporary = f"{parent}/{_temporary_name(name)}"
-        # The NameNode makes the directories above. The answer names a DataNode, which takes the content.
-        answer = self.filesystem._call("CREATE", method="put", path=temporary, redirect=False, overwrite="false")
-        location = self.filesystem._apply_proxy(answer.headers["Location"])
-        self.filesystem.session.put(
-            location, data=content, headers={"content-type": "application/octet-stream"}
-        ).raise_for_status()
-        return temporary
+        try:
+            # The NameNode makes the directories above. The answer names a DataNode, which takes the content.
+            answer = self.filesystem._call("CREATE", method="put", path=temporary, redirect=False, overwrite="false")
+            location = self.filesystem._apply_proxy(answer.headers["Location"])
+            headers = {"content-type": "application/octet-stream"}
+            _accepted(self.filesystem.session.put(location, data=content, headers=headers))
+            yield temporary
+        finally:
+            with contextlib.suppress(OSError, RuntimeError):  # what it failed with is what the caller must know
+                self.filesystem._call("DELETE", method="delete", path=temporary, recursive="false")
 
 
 class ObjectStore:
@@ -228,6 +233,18 @@ class ObjectStore:
 
     def delete(self, path: str) -> None:
         self.filesystem.rm_file(path)
+
+
+def _accepted(answer: Any) -> Any:
+    """A DataNode's answer, when it is no refusal; else what it says, which its status does not tell."""
+    if answer.ok:
+        return answer
+    try:
+        refusal = answer.json()["RemoteException"]
+    except (ValueError, KeyError, TypeError):
+        answer.raise_for_status()
+    kinds = {"FileNotFoundException": FileNotFoundError, "ParentNotDirectoryException": NotADirectoryError}
+    raise kinds.get(refusal["exception"], OSError)(f"{refusal['exception']}: {refusal['message']}")
 
 
 def _temporary_name(name: str) -> str:

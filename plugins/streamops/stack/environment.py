@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from streamops.settings import Settings, project_root
+from streamops.stack import hdfs
 from streamops.stack.credentials import Credentials, write_private
 from streamops.stack.java import spark_home
 from streamops.stack.settings import LOOPBACK, StackSettings
@@ -36,6 +37,13 @@ def connections(settings: StackSettings, credentials: Credentials) -> dict[str, 
         ),
         "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps(
             {"conn_type": "generic", "extra": {"url": f"file://{settings.streams}"}}
+        ),
+        # The embedded HDFS, when it is up; WebHDFS has a port of its own.
+        "AIRFLOW_CONN_STREAMOPS_HDFS": json.dumps(
+            {
+                "conn_type": "generic",
+                "extra": {"url": f"{hdfs.url(settings)}/streams", "options": {"port": settings.hdfs_http_port}},
+            }
         ),
         # Airflow's own API, for commands at a shell.
         "AIRFLOW_CONN_STREAMOPS_AIRFLOW": (

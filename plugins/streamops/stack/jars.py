@@ -30,7 +30,6 @@ from streamops.stack.java import java, spark_home
 
 Say = Callable[[str], None]
 
-
 #: Groups that everybody needs. Any other is fetched by whoever needs it.
 FETCHED_AT_SETUP = ("broker", "connector")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streamops.stack.settings import StackSettings
 
+#: HDFS has a line for each file, block and request, which at a batch a second would be most of what is logged.
 _LOG_CONFIGURATION = """\
 status = error
 appender.console.type = Console
@@ -15,6 +16,12 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %p %c{1}: %m%n%ex{20}
 rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
+logger.hdfs.name = org.apache.hadoop.hdfs
+logger.hdfs.level = warn
+logger.blocks.name = BlockStateChange
+logger.blocks.level = warn
+logger.requests.name = http.requests
+logger.requests.level = warn
 """
 
 #: What Spark's own launcher passes on Java 17 (JavaModuleOptions): netty and its serializers reach into these.

@@ -64,6 +64,14 @@ class StackSettings(BaseSettings):
     spark_worker_memory_mb: Annotated[int, Field(ge=1024)] = 6144
     spark_daemon_heap_mb: Annotated[int, Field(ge=128)] = 256
 
+    hdfs_namenode_port: Port = 8020
+    hdfs_http_port: Port = 9870
+    hdfs_datanode_port: Port = 9866
+    hdfs_datanode_http_port: Port = 9864
+    hdfs_datanode_ipc_port: Port = 9867
+    #: For the NameNode and for the DataNode, each.
+    hdfs_heap_mb: Annotated[int, Field(ge=96)] = 192
+
     airflow_port: Port = 8080
     #: SQLAlchemy URL of Airflow's database; None is a SQLite file in the data folder.
     airflow_database: str | None = None

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from streamops.errors import UnavailableError
-from streamops.stack import probes
+from streamops.stack import hdfs, probes
 from streamops.stack.java import java, spark_home
 from streamops.stack.jvm import OPENED_MODULES, daemon_options
 from streamops.stack.process import Server
@@ -33,6 +33,8 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
         # Drivers and executors inherit these from the worker: the same Python as everything else here.
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
+        # And this: the settings for clients of the embedded HDFS. The folder is there once HDFS was started.
+        "HADOOP_CONF_DIR": str(hdfs.client_configuration(settings)),
     }
     master = Server(
         name=MASTER,

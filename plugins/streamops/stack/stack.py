@@ -18,7 +18,17 @@ from typing import Literal
 import psutil
 
 from streamops.errors import ConfigurationError, RefusedError, StateError, StreamopsError, UnavailableError
-from streamops.stack import airflow_servers, environment, jars, kafka_brokers, ports, probes, process, spark_cluster
+from streamops.stack import (
+    airflow_servers,
+    environment,
+    hdfs,
+    jars,
+    kafka_brokers,
+    ports,
+    probes,
+    process,
+    spark_cluster,
+)
 from streamops.stack.credentials import Credentials
 from streamops.stack.process import Folder, Server
 from streamops.stack.settings import StackSettings
@@ -90,6 +100,7 @@ class Stack:
             *kafka_brokers.servers(self.settings, variables),
             *spark_cluster.servers(self.settings, variables),
             *airflow_servers.servers(self.settings, variables),
+            *hdfs.servers(self.settings, variables),
             Server(
                 name="feeder",
                 command=(sys.executable, "-m", "streamops.cli.main", "feed", *_FEED),
@@ -144,8 +155,9 @@ class Stack:
             if servers or not server.optional or self.folder.pid_file(server.name).exists()
         ]
         with self._alone():
-            if any(server.name.startswith("kafka") for server in wanted):
-                jars.ensure("broker", self.settings.jars, self._say)
+            for prefix, group in (("kafka", "broker"), ("hdfs", "hdfs")):
+                if any(server.name.startswith(prefix) for server in wanted):
+                    jars.ensure(group, self.settings.jars, self._say)
             for last_try in (False, False, True):
                 missing = [server for server in wanted if process.running(server.name, self.folder) is None]
                 if missing:
@@ -269,7 +281,7 @@ def _stop_order(servers: Sequence[Server]) -> list[list[Server]]:
     The master goes before the worker: so it records nothing about drivers that end with the worker, and when it is
     back, it launches the supervised ones again (under new ids, as after the loss of a worker).
     """
-    order = (("feeder", "airflow"), ("spark-master",), ("spark-worker",), ("kafka",))
+    order = (("feeder", "airflow"), ("spark-master",), ("spark-worker",), ("kafka", "hdfs-datanode"), ("hdfs-name",))
     groups = [[server for server in servers if server.name.startswith(prefixes)] for prefixes in order]
     return [group for group in groups if group]
 
