@@ -26,9 +26,10 @@ from sinks.console import ConsoleSink
 from sinks.parquet import ParquetSink
 from streamops import batch_log, drivers, generations
 from streamops.drivers import DriverRecord
-from streamops.errors import LeaseLostError, StreamopsError
+from streamops.errors import ConfigurationError, LeaseLostError, StateError, StreamopsError
 from streamops.generations import Generation
 from streamops.job_spec import JobSpec
+from streamops.offsets import Offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -82,7 +83,7 @@ class Job:
         if number is not None:
             text = self.files.read(generations.path(number))
             assert text is not None
-            return Generation.from_json(text)
+            return self._of_this_approach(Generation.from_json(text))
         first = Generation(
             pipeline=self.spec.pipeline,
             number=1,
@@ -96,6 +97,37 @@ class Job:
         self.files.write_new(generations.path(1), first.to_json())
         log.info("opened generation 1 at %s", first.start)
         return first
+
+    def next_generation(self, current: Generation, start: Offsets, reason: str) -> Generation:
+        """Open the generation after `current`, at `start`. Nothing of `current` may be planned and not logged."""
+        following = Generation(
+            pipeline=self.spec.pipeline,
+            number=current.number + 1,
+            approach=self.spec.approach,
+            start=start,
+            reason=reason,
+            opened_at=now(),
+        )
+        assert self.held is not None
+        self.held.check()
+        if not self.files.write_new(generations.path(following.number), following.to_json()):
+            self.held.check()
+            raise StateError(
+                f"generation {following.number} was opened by somebody else, and the lease is still ours",
+                "Something wrote to the state directory past the lease. Find it before the pipeline goes on.",
+            )
+        log.info("opened generation %d: %s", following.number, reason)
+        return following
+
+    def _of_this_approach(self, generation: Generation) -> Generation:
+        if generation.approach != self.spec.approach:
+            raise ConfigurationError(
+                f"{self.spec.pipeline} is a {self.spec.approach} pipeline now, and generation {generation.number} of "
+                f"its state directory belongs to the {generation.approach} approach",
+                f"Write `approach: {generation.approach}` again, or give the pipeline another name and, as "
+                "`starting_offsets`, the offsets of the batch log's last entry (`streamops batches`).",
+            )
+        return generation
 
     def micro_batches(self, generation: Generation) -> MicroBatches:
         """What runs the batches of a generation, beginning after the last one that is logged."""

@@ -46,7 +46,7 @@ object ReceiverSettings {
   def of(
       topics: JList[String],
       properties: JMap[String, String],
-      start: JMap[String, java.lang.Long],
+      start: JMap[String, Number],
       reset: String,
       losses: Boolean,
       pollRecords: Int,

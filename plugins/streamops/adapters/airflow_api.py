@@ -47,7 +47,8 @@ class AirflowApi:
         """The JSON that a request below `/api/v2` returns, or None for 404 and for an empty answer.
 
         A request that may be sent twice is, where Airflow answers with an error of its own, or accepts it and does not
-        answer: it does either when its database is busy. Raises UnavailableError where it does not answer, ConfigurationError where it refuses.
+        answer: it does either when its database is busy. Raises UnavailableError where it does not answer,
+        ConfigurationError where it refuses.
         """
         for wait_s in _WAITS_S if method in _REPEATABLE else ():
             try:

@@ -10,7 +10,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from streamops.adapters.submission import spark_home
+from streamops.adapters.spark_install import spark_home
 from streamops.errors import ConfigurationError
 from streamops.settings import Settings
 
@@ -40,7 +40,7 @@ def folder(settings: Settings) -> Path:
 
 
 def receiver_jar(settings: Settings) -> Path:
-    """The jar, in the folder of connector jars or where set-up puts it. Raises ConfigurationError where it is in neither."""
+    """The jar, beside the connector or where set-up puts it. Raises ConfigurationError where it is in neither."""
     name = jar_name(settings.jobs)
     for place in (settings.jars, folder(settings)):
         if (place / name).is_file():

@@ -8,7 +8,6 @@ every worker, and are not copied: `--jars local:/…` copies them into the folde
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Iterable
@@ -17,11 +16,14 @@ from pathlib import Path
 
 from streamops.adapters.code_bundle import CodeBundle, bundle_code
 from streamops.adapters.connections import Connection
+from streamops.adapters.receiver_jar import receiver_jar
+from streamops.adapters.spark_install import spark_home
 from streamops.errors import ConfigurationError
-from streamops.job_spec import JobSpec
+from streamops.job_spec import JobSpec, ReceiverSpec
 from streamops.kafka_properties import for_a_job
 from streamops.lease import Owner
 from streamops.pipeline import Pipeline
+from streamops.receiver_conf import receiver_conf
 from streamops.settings import Settings
 
 PYTHON_RUNNER = "org.apache.spark.deploy.PythonRunner"
@@ -86,6 +88,7 @@ def job_spec(
 ) -> JobSpec:
     """The settings of a pipeline's job. Raises ConfigurationError for what the connections lack, or hold in clear."""
     state_url = hadoop_url(storage, pipeline.state_directory)
+    receiver = pipeline.receiver
     return JobSpec(
         pipeline=pipeline.name,
         approach=pipeline.approach,
@@ -104,6 +107,12 @@ def job_spec(
         dead_letter_topic=pipeline.dead_letter_topic,
         max_dead_letters=pipeline.max_dead_letters,
         supersedes=tuple(supersedes),
+        receiver=ReceiverSpec(
+            receivers=receiver.receivers,
+            consumer_group=receiver.consumer_group or pipeline.name,
+            write_ahead_log=receiver.write_ahead_log,
+            stop_within_s=receiver.stop_within_s,
+        ) if pipeline.approach == "receiver" else None,
     )
 
 
@@ -114,12 +123,15 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
     """
     bundle = bundle_code(settings.jobs, settings.home / "code")
     jars = connector_jars(settings.jars)
+    if pipeline.approach == "receiver":
+        jars.append(receiver_jar(settings))
     resources = pipeline.resources
     class_path = ":".join(map(str, jars))
     conf = {
         "spark.driver.cores": str(resources.driver_cores),
         "spark.pyspark.python": sys.executable,
         **_KEPT_FOR_PAGES,
+        **(receiver_conf(pipeline, spec.state_url) if pipeline.approach == "receiver" else {}),
         **resources.conf,
     }
     for name in ("spark.driver.extraClassPath", "spark.executor.extraClassPath"):
@@ -152,16 +164,6 @@ def submit_environment() -> dict[str, str]:
     if "SPARK_HOME" not in environment and (home := spark_home()) is not None:
         environment["SPARK_HOME"] = str(home)
     return environment
-
-
-@functools.cache
-def spark_home() -> Path | None:
-    """Spark as the Python package brings it, or None where pyspark is not installed."""
-    from importlib.util import find_spec
-
-    found = find_spec("pyspark")
-    home = Path(found.origin).parent if found is not None and found.origin else None
-    return home if home is not None and (home / "bin" / "spark-submit").exists() else None
 
 
 def connector_jars(folder: Path) -> list[Path]:

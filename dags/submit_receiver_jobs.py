@@ -1,0 +1,37 @@
+"""### Keep a receiver streaming job running
+
+One DAG for each pipeline of `pipelines.yaml` with `approach: receiver`. **The run is the job's life**: it runs while the
+job does, deferred, without a worker slot. The task `driver` submits the Spark driver, supervised, waits for its first
+batch in the batch log, and then follows it.
+
+**Symptom**: the task is `up_for_retry` or `failed`, or the run is there and no new batches are (`streamops status`).
+
+**Steps**
+1. Read the last lines of the task's log: they say why the driver ended, with its own last lines.
+2. Correct what it names (a record, a topic, a right in Kafka, `pipelines.yaml`, a connection).
+3. Clear the task `driver`. To restart a job that runs, clear it just the same.
+4. To stop the job: pause this DAG, then mark the task or the run as failed. What was received is processed first, for
+   up to `receiver.stop_within_s` seconds; what is left then stays in the write-ahead log.
+
+**Is it safe to repeat?** Yes. A new driver first processes what the write-ahead log holds, then reads on where the batch
+log ends; a lease keeps two drivers from writing.
+
+**How to undo**: unpause, or trigger the DAG. Output that was written is not touched by any of this.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from streamops import pipelines
+from streamops.settings import Settings
+from streamops.stream_dag import stream_dag
+
+DAGS: list[DAG] = [
+    stream_dag(pipeline, __doc__ or "")
+    for pipeline in pipelines.load(Settings.load().pipelines).pipelines.values()
+    if pipeline.approach == "receiver"
+]
+
+# Airflow finds a DAG by looking through the names of the module.
+globals().update({dag.dag_id: dag for dag in DAGS})

@@ -1,0 +1,228 @@
+"""Entry point of the receiver approach: receivers in executors read Kafka by its consumer-group API.
+
+    spark-submit … receiver_stream.py JOB_SPEC_JSON
+
+What a receiver has stored is in Spark's write-ahead log before its offset is committed, and at the next start it comes
+first. Exit codes are those of direct_stream.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.java_gateway import ensure_callback_server_started
+from pyspark.sql import SparkSession
+
+import restarts
+from job import Job, driver_id, read_spec
+from received_batches import ReceivedBatches
+from streamops import generations
+from streamops.errors import ConfigurationError, StateError, StreamopsError, UnavailableError
+from streamops.lease import JobState
+
+if TYPE_CHECKING:
+    from held_lease import HeldLease
+    from streamops.job_spec import ReceiverSpec
+
+log = logging.getLogger("streamops.receiver")
+
+#: Says which Spark wrote a directory's write-ahead logs, and in which format chunks are in them.
+WRITTEN_BY = "written_by.json"
+#: The most records of one poll. Each poll becomes a block; at 100 bytes a record that is 2 MB.
+POLL_RECORDS = 20_000
+#: Seconds between two looks at whether Spark still runs the receivers.
+LOOK_EVERY_S = 1.0
+
+
+class Receiving:
+    """Receivers from their start to their end. What Java calls is called in threads of its own."""
+
+    def __init__(self, batches: ReceivedBatches, held: HeldLease, receivers: int) -> None:
+        self._batches = batches
+        self._held = held
+        self._receivers = receivers
+        self._over = threading.Event()
+        self.error: BaseException | None = None
+        self.was_ended = False
+
+    def run(self, received: Any) -> bool:
+        """Process what was received in one interval; False when that failed, and then for good."""
+        if self._over.is_set():
+            return False
+        try:
+            ready = received.receivers() == self._receivers
+            # The first batch of a generation may be empty. It says that the job works, so it waits for the receivers.
+            if (ready or received.chunks()) and self._batches.take(received) is None and ready:
+                self._held.report(JobState.IDLE)
+        except BaseException as error:  # noqa: BLE001  the thread that waits for it decides
+            self.fail(error)
+            return False
+        return True
+
+    def failed(self, reason: str) -> None:
+        """A receiver says that going on is pointless."""
+        text = reason.strip()
+        if "TopicMadeAgain" in text:
+            self.fail(StateError(text, "What is in the new topic was never read. Open a new generation in it."))
+        else:
+            self.fail(ConfigurationError(
+                f"a receiver cannot read Kafka: {text}",
+                "Correct the topics, the Kafka connection or its rights, then start the job again.",
+            ))
+
+    def ended(self) -> None:
+        """The process was told to end, and what could be processed is."""
+        self.was_ended = True
+        self._held.end()
+        self._over.set()
+
+    def fail(self, error: BaseException) -> None:
+        self.error = self.error or error
+        self._over.set()
+
+    def wait(self, is_active: Any) -> None:
+        """Return when it is over. Raises what went wrong."""
+        while not self._over.wait(LOOK_EVERY_S):
+            if not is_active():
+                self.fail(UnavailableError("Spark has stopped the receivers", "See the log of the driver."))
+        if self.error is not None:
+            raise self.error
+
+    class Java:
+        implements = ("org.apache.spark.streaming.streamops.BatchHandler",)
+
+
+class ReceiverStream:
+    """The receivers of one driver, started again in the same process when a server was away."""
+
+    def __init__(self, job: Job) -> None:
+        assert job.spec.receiver is not None
+        self._job = job
+        self._spec: ReceiverSpec = job.spec.receiver
+        self._stop: StreamopsError | None = None
+        self._receiving: Receiving | None = None
+        self._gateway: Any = job.session.sparkContext._gateway
+        self._jvm: Any = job.session._jvm.org.apache.spark.streaming.streamops
+
+    def run(self) -> None:
+        """Run until the job must end, and return when the process was told to. Raises what says why it must."""
+        held = self._job.take_lease(self.stop_with)
+        batches = ReceivedBatches(self._job, self._job.generation())
+        ensure_callback_server_started(self._gateway)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                batches = self._caught_up(batches)
+                self._receive(batches, held, attempt)
+                return
+            except (PySparkException, Py4JError, UnavailableError) as error:
+                if self._stop is not None:
+                    raise self._stop from None
+                if self._job.session.sparkContext._jsc.sc().isStopped():
+                    raise
+                restarts.wait(batches.batches, held, error)
+
+    def stop_with(self, reason: StreamopsError) -> None:
+        """Remember why the job ends, and end the receivers. For any thread."""
+        self._stop = self._stop or reason
+        if self._receiving is not None:
+            self._receiving.fail(reason)
+
+    def _receive(self, batches: ReceivedBatches, held: HeldLease, attempt: int) -> None:
+        """Start receivers in a group and a directory of their own: no driver that was thought dead is in either."""
+        spec, generation = self._job.spec, batches.generation.number
+        part = f"{held.epoch:06d}-{attempt:03d}"
+        directory = f"{generations.checkpoint_path(generation)}/{part}"
+        if self._spec.write_ahead_log:
+            self._job.files.replace(f"{directory}/{WRITTEN_BY}", json.dumps(self._format()))
+        group = f"{self._spec.consumer_group}.{generation}.{held.epoch}.{attempt}"
+        settings = self._jvm.ReceiverSettings.of(
+            list(spec.topics),
+            {**spec.kafka, "group.id": group},
+            {str(at): offset for at, offset in batches.processed.items()},
+            "none",
+            True,
+            POLL_RECORDS,
+            group,
+        )
+        receiving = self._receiving = Receiving(batches, held, self._spec.receivers)
+        streaming = self._jvm.KafkaStreaming(
+            self._job.session._jsparkSession,
+            f"{spec.state_url}/{directory}",
+            round(spec.interval_s * 1000),
+            self._spec.receivers,
+            settings,
+            round(self._spec.stop_within_s),
+            receiving,
+        )
+        if self._stop is not None:
+            raise self._stop
+        try:
+            streaming.start()
+            receiving.wait(streaming.isActive)
+        finally:
+            if not receiving.was_ended:
+                streaming.stop(False)
+
+    def _caught_up(self, batches: ReceivedBatches) -> ReceivedBatches:
+        """Process what earlier receivers stored, then remove their directories.
+
+        Logs of another Spark cannot be read: what is in them is read from Kafka again, in a new generation.
+        """
+        place = generations.checkpoint_path(batches.generation.number)
+        directories = [f"{place}/{name}" for name in sorted(self._job.files.names(place))]
+        written = {directory: self._job.files.read(f"{directory}/{WRITTEN_BY}") for directory in directories}
+        ours = [directory for directory in directories if _is(written[directory], self._format())]
+        context = self._job.session.sparkContext._jsc.sc()
+        recovered = self._jvm.RecoveredBlocks.read(context, [f"{self._job.spec.state_url}/{each}" for each in ours])
+        batches.finish_planned(recovered)
+        if recovered.chunks():
+            batches.take(recovered, recovered=True)
+        for directory in ours:
+            self._job.files.delete(directory)
+        if strange := [directory for directory in directories if directory not in ours]:
+            return self._new_generation(batches, strange[-1], written[strange[-1]])
+        return batches
+
+    def _new_generation(self, batches: ReceivedBatches, directory: str, by: str | None) -> ReceivedBatches:
+        reason = (
+            f"the write-ahead log in {directory} was written by {by or 'an unknown version'}, and this is "
+            f"{json.dumps(self._format())}: what it holds is read from Kafka again, from the batch log's head on"
+        )
+        log.warning("opening a new generation: %s", reason)
+        return ReceivedBatches(self._job, self._job.next_generation(batches.generation, batches.processed, reason))
+
+    def _format(self) -> dict[str, Any]:
+        return {"spark": self._job.session.version, "chunks": self._jvm.Chunk.Format()}
+
+
+def _is(text: str | None, expected: dict[str, Any]) -> bool:
+    try:
+        return text is not None and json.loads(text) == expected
+    except ValueError:
+        return False
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    spec = read_spec(sys.argv[1:], "receiver")
+    session = SparkSession.builder.appName(f"streamops {spec.pipeline}").getOrCreate()
+    job = Job(session, spec, driver_id(session))
+    try:
+        ReceiverStream(job).run()
+    except StreamopsError as stopped:
+        if stopped.retryable:
+            raise
+        job.stop(stopped)
+
+
+if __name__ == "__main__":
+    main()
