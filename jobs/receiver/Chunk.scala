@@ -18,7 +18,16 @@ final case class Span(topic: String, partition: Int, first: Long, until: Long)
 
 /** What the driver knows of a chunk without reading it: it travels with the block's id. */
 @SerialVersionUID(1)
-final case class ChunkInfo(spans: Array[Span], records: Int)
+final case class ChunkInfo(spans: Array[Span], records: Int) {
+
+  // By what the spans are: Spark, started again, compares blocks to tell those that are in a batch from the others.
+  override def equals(other: Any): Boolean = other match {
+    case that: ChunkInfo => records == that.records && spans.sameElements(that.spans)
+    case _               => false
+  }
+
+  override def hashCode: Int = spans.toSeq.hashCode
+}
 
 /** The records of one poll, or of a part of it, as one array of bytes: an object a record would cost more than the record.
   *
