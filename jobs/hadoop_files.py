@@ -1,8 +1,9 @@
-"""The pipeline's state directory as the driver sees it: through Hadoop's file systems, written by Spark's own means.
+"""The pipeline's state directory as the driver sees it: through Hadoop's file systems.
 
-Spark's CheckpointFileManager writes a file whole or not at all on every file system that Spark supports. On `file:`
-it checks for an older file and then renames, which two drivers can pass at the same time, so an exclusive file there
-is made by a hard link, which the operating system makes for just one of them.
+A file is written aside and renamed, so it is there whole or not at all. Replacing is done by Spark's own
+CheckpointFileManager. An exclusive file, or folder, is renamed without overwriting, which HDFS's NameNode does for just
+one of all who try. On `file:` Hadoop looks for an older file and then renames, which two drivers can pass at the same
+time; there it is a hard link, which the operating system makes for just one of them.
 """
 
 from __future__ import annotations
@@ -78,13 +79,17 @@ class HadoopFiles:
         """Create a file, whole; False, and nothing changed, when it is there already."""
         if self._local is not None:
             return self._link_new(self._local / path, text)
+        parent, _, name = path.rpartition("/")
+        aside = f"{parent}/.{name}.{uuid.uuid4().hex}.tmp".lstrip("/")
+        stream = self._file_system.create(self.at(aside), False)
         try:
-            self._write(path, text, overwrite=False)
-        except Py4JJavaError as error:
-            if _is(error, _EXISTS):
-                return False
-            raise
-        return True
+            stream.write(bytearray(text, "utf-8"))
+        finally:
+            stream.close()
+        created = self._rename_new(aside, path)
+        if not created:
+            self._file_system.delete(self.at(aside), False)
+        return created
 
     def replace(self, path: str, text: str) -> None:
         """Write a file, whole, over an older one."""
@@ -94,7 +99,17 @@ class HadoopFiles:
             aside = _write_aside(target, text)
             aside.replace(target)
             return
-        self._write(path, text, overwrite=True)
+        parent = path.rpartition("/")[0]
+        if parent not in self._made:
+            self._file_system.mkdirs(self.at(parent))
+            self._made.add(parent)
+        stream = self._manager.createAtomic(self.at(path), True)
+        try:
+            stream.write(bytearray(text, "utf-8"))
+            stream.close()
+        except Exception:
+            stream.cancel()
+            raise
 
     def delete(self, path: str) -> None:
         """Delete a file or a directory with all that it holds; harmless when there is none."""
@@ -116,6 +131,9 @@ class HadoopFiles:
                 raise
             return True
         self._file_system.mkdirs(self.at(target).getParent())
+        return self._rename_new(source, target)
+
+    def _rename_new(self, source: str, target: str) -> bool:
         fs = self._jvm.org.apache.hadoop.fs
         context = fs.FileContext.getFileContext(self.at(target).toUri(), self._conf)
         options = self._gateway_array(fs.Options.Rename, fs.Options.Rename.NONE)
@@ -132,19 +150,6 @@ class HadoopFiles:
         for index, element in enumerate(elements):
             array[index] = element
         return array
-
-    def _write(self, path: str, text: str, *, overwrite: bool) -> None:
-        parent = path.rpartition("/")[0]
-        if parent not in self._made:
-            self._file_system.mkdirs(self.at(parent))
-            self._made.add(parent)
-        stream = self._manager.createAtomic(self.at(path), overwrite)
-        try:
-            stream.write(bytearray(text, "utf-8"))
-            stream.close()
-        except Exception:
-            stream.cancel()
-            raise
 
     @staticmethod
     def _link_new(target: Path, text: str) -> bool:

@@ -209,7 +209,7 @@ def test_a_pipeline_keeps_its_state_and_output_on_hdfs(
     driver = streamops("submit", name, *where).stdout.strip()
     try:
         deadline = time.monotonic() + 300
-        while json.loads(streamops("status", name, "--json", *where).stdout)["pipelines"][0]["lag"] != 0:
+        while json.loads(streamops("status", name, "--json", *where).stdout)["pipelines"][0]["lag_records"] != 0:
             assert time.monotonic() < deadline, "the text is not processed"
             time.sleep(1)
         expected = Counter(text.read_text().split())
