@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -19,6 +19,8 @@ _ADDRESS = re.compile(r"bootstrap|broker|server|master|host|port$|url|uri|endpoi
 _EXAMPLES = {
     "approach": "`approach: direct`, or `approach: receiver`",
     "topics": "`topics: [name]` with topics that are declared under `topics`",
+    "folder": "`folder: {path: /data/incoming}`, a folder that every machine of the cluster has",
+    "path": "`path: /data/incoming`, or a URL",
     "transform": "`transform: word_count`, or another transform",
     "sink": "`sink: {type: parquet}`, or `type: console`",
     "type": "`type: parquet`, or `type: console`",
@@ -35,7 +37,7 @@ def explain(error: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[st
         case "refused":
             return f"{place}: {limits['found']}", limits["repair"]
         case "missing":
-            return f"`{dotted(path[:-1])}` has no `{key}`", f"Add {_EXAMPLES.get(key, f'`{key}: …`')}."
+            return missing_key(path[:-1], key)
         case "extra_forbidden":
             return unknown_key(path, model_at(model, error["loc"][:-1]).model_fields, model.model_fields)
         case "literal_error":
@@ -49,6 +51,11 @@ def explain(error: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[st
             return f"{place} is longer than {limits['max_length']} characters", "Shorten it."
     found = f"{place} is {quoted(value)}, not {_WANTED.get(kind, 'what belongs here')}"
     return found, _of_type(kind, key, value, model)
+
+
+def missing_key(section: Path, key: str) -> tuple[str, str]:
+    """Found and repair for a section that lacks a key."""
+    return f"`{dotted(section)}` has no `{key}`", f"Add {_EXAMPLES.get(key, f'`{key}: …`')}."
 
 
 _WANTED = {
@@ -84,10 +91,17 @@ def model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMod
     """The model that checks the section at `loc` below `model`; `model` itself where there is none."""
     for step in loc:
         field = model.model_fields.get(str(step))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+        section = _section(field.annotation) if field is not None else None
+        if section is None:
             return model
-        model = field.annotation
+        model = section
     return model
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field takes, also where it may be null."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def unknown_key(path: Path, known: Mapping[str, Any], outer: Mapping[str, Any] | None = None) -> tuple[str, str]:
@@ -112,8 +126,8 @@ def unknown_key(path: Path, known: Mapping[str, Any], outer: Mapping[str, Any] |
         return found, (f"Move it into a pipeline, or into `defaults` for all of them: `defaults: {{{key}: …}}`."
                        if key != "name" and key in (outer or {}) else f"Remove it, or write {choices(names)}.")
     for section, field in (outer or {}).items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and key in inner.model_fields:
+        inner = _section(field.annotation)
+        if inner is not None and key in inner.model_fields:
             return found, f"Move it into `{section}`: `{section}: {{{key}: …}}`."
     if outer is not None and key in outer:
         return found, f"Move it one level up, beside `{path[-2]}`."

@@ -75,6 +75,14 @@ def state_directory(path: str) -> str:
     return path
 
 
+def folder_path(path: str) -> str:
+    """A folder that Spark reads: a URL, or an absolute path, which is the same on every machine of the cluster."""
+    if not path.startswith("/") and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", path):
+        raise Mistake(f"the folder {quoted(path)} is not absolute",
+                         "Write a URL, for example hdfs://nn:8020/incoming, or a path from the root: /data/incoming.")
+    return path
+
+
 def memory(text: str) -> str:
     """An amount of memory as a JVM takes it: `512m`, `1g`."""
     written = re.fullmatch(r"(\d+)([kmgt])", text)

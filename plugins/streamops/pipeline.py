@@ -105,8 +105,22 @@ class Receiver(Section):
     """Settings of the receiver approach alone."""
 
     receivers: int = Field(1, ge=1, le=1000, description="How many receivers; each keeps one core for itself.")
-    consumer_group: Annotated[str, Field(min_length=1, max_length=249)] | None = Field(
-        None, description="Consumer group; the pipeline's name when null.")
+    consumer_group: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Prefix of the consumer groups, one for each start; the pipeline's name when null.")
+    write_ahead_log: bool = Field(
+        True, description="Keep what was received in the state directory until it is processed; else Kafka alone does.")
+    stop_within_s: float = Field(
+        30, gt=0, le=3600, description="How long a stop may take to process what was received.")
+
+
+class Folder(Section):
+    """What a pipeline with `source: folder` reads."""
+
+    path: Annotated[str, _checked(names.folder_path)] = Field(
+        description="URL or absolute path of the folder; its files are put there by a rename and never changed.")
+    mode: Literal["stream", "batch"] = Field(
+        "stream", description="stream: every file that comes, once. batch: what is there, then the job ends.")
+    top: int = Field(100, ge=1, le=100_000, description="batch: how many of the most frequent words the result names.")
 
 
 def _starting_offsets(value: Any) -> Any:
@@ -121,15 +135,19 @@ class Pipeline(Section):
     """One streaming job: what it reads, does and writes, and how it is kept running."""
 
     name: Annotated[str, _checked(names.pipeline_name)]
+    source: Literal["kafka", "folder"] = Field("kafka", description="What is read: topics, or the files of a folder.")
     approach: Literal["receiver", "direct"] = Field(
-        description="direct: tasks read exact offset ranges. receiver: a receiver reads as a consumer group.")
+        "direct", description="How Kafka is read; to be stated. direct: tasks read exact offset ranges. "
+                              "receiver: a receiver reads as a consumer group.")
     topics: Annotated[tuple[TopicName, ...], Strict(False)] = Field(
-        min_length=1, description="Topics to read; each is declared under `topics`.")
+        (), min_length=1, description="Topics to read; each is declared under `topics`.")
+    folder: Folder | None = Field(None, description="The folder to read, with `source: folder`.")
     transform: Annotated[str, _checked(names.transform)] = Field(
         description="word_count, identity, or module:function in jobs/transforms.")
     sink: Sink
     connections: Connections = Field(default_factory=Connections)
-    interval_s: float = Field(10, ge=0.1, le=86400, description="Seconds between the starts of two batches.")
+    interval_s: float = Field(
+        10, ge=0.1, le=86400, description="Seconds between the starts of two batches; of a folder, 2 when left out.")
     rate_limit: int | None = Field(None, ge=1, description="Records a second, all partitions together; null: no limit.")
     starting_offsets: Annotated[
         str | dict[str, dict[str, int]],
@@ -159,12 +177,19 @@ class Pipeline(Section):
     objectives: Objectives = Field(default_factory=Objectives)
     receiver: Receiver = Field(default_factory=Receiver)
 
+    @property
+    def job(self) -> str:
+        """The job that runs it: `direct`, `receiver`, `folder_stream` or `folder_batch`."""
+        return self.approach if self.folder is None else f"folder_{self.folder.mode}"
+
     @model_validator(mode="before")
     @classmethod
-    def _name_the_directory(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("state_directory") is None and "name" in data:
-            return {**data, "state_directory": data["name"]}
-        return data
+    def _defaults_that_follow(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if data.get("state_directory") is None and "name" in data:
+            data = {**data, "state_directory": data["name"]}
+        return {"interval_s": 2, **data} if data.get("source") == "folder" else data
 
 
 #: Sections of a pipeline whose keys are taken one by one from `defaults`; any other key is taken whole.
@@ -174,3 +199,7 @@ MERGED_SECTIONS: dict[str, type[Section]] = {
 }
 #: Keys that one approach alone reads.
 APPROACH_KEYS = {"receiver": "receiver"}
+#: Keys that one source alone has a use for.
+SOURCE_KEYS = {"folder": "folder"} | dict.fromkeys(
+    ("approach", "topics", "rate_limit", "starting_offsets", "on_data_loss", "on_bad_record", "dead_letter_topic",
+     "max_dead_letters", "receiver"), "kafka")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamops.pipeline import APPROACH_KEYS, Pipeline
+from streamops.explanations import missing_key
+from streamops.pipeline import APPROACH_KEYS, SOURCE_KEYS, Pipeline
 from streamops.problems import Path, nearest
 from streamops.topics import Topic
 
@@ -28,6 +29,7 @@ _OWNED_CONF = {
     "spark.submit.deployMode": "connections.spark",
     "spark.driver.supervise": "run",
 }
+_SOURCES = {"kafka": "Kafka", "folder": "a folder"}
 _SECRET_CONF = re.compile(r"password|secret|access\.key|session\.token|jaas|credential(?!s\.provider)")
 
 
@@ -133,6 +135,40 @@ def _each_approach_has_its_keys(declared: Declared) -> Iterator[Finding]:
                        f"{pipeline.approach}", f"Remove it, or write `approach: {approach}`.")
 
 
+def _each_source_has_its_keys(declared: Declared) -> Iterator[Finding]:
+    needed = {"kafka": ("approach", "topics"), "folder": ("folder",)}
+    for name, pipeline in declared.pipelines.items():
+        for key, source in SOURCE_KEYS.items():
+            if key in declared.written[name] and pipeline.source != source:
+                yield (("pipelines", name, key), f"`{key}` is about {_SOURCES[source]}, and `{name}` reads "
+                       f"{_SOURCES[pipeline.source]}", f"Remove it, or write `source: {source}`.")
+        for key in needed[pipeline.source]:
+            if key not in pipeline.model_fields_set:
+                yield (("pipelines", name, key), *missing_key(("pipelines", name), key))
+
+
+def _a_batch_over_a_folder_counts_words_and_ends(declared: Declared) -> Iterator[Finding]:
+    for name, pipeline in declared.pipelines.items():
+        folder, written = pipeline.folder, declared.written[name]
+        if folder is None:
+            continue
+        if folder.mode == "stream":
+            if "top" in folder.model_fields_set:
+                yield (("pipelines", name, "folder", "top"), f"`top` is read with `mode: batch` alone, and `{name}` is "
+                       "a stream", f"Remove it: `streamops counts {name} --top {folder.top}` shows as many.")
+            continue
+        if pipeline.transform != "word_count":
+            yield (("pipelines", name, "transform"), f"`{name}` is a batch over a folder, whose result is counted "
+                   f"words, and its transform is `{pipeline.transform}`",
+                   "Write `transform: word_count`, or `mode: stream`.")
+        if written.get("run") == "always":
+            yield (("pipelines", name, "run"), f"`{name}` ends by itself, and would be started again without end",
+                   "Write `run: manual`, or `mode: stream`.")
+        if "interval_s" in written:
+            yield (("pipelines", name, "interval_s"), f"`{name}` is one batch, and has no interval",
+                   "Remove it, or write `mode: stream`.")
+
+
 def _receivers_leave_a_core(declared: Declared) -> Iterator[Finding]:
     """A receiver is a task that never ends: without one more core no batch is ever processed."""
     for name, pipeline in declared.pipelines.items():
@@ -173,6 +209,6 @@ def _topics_fit_together(declared: Declared) -> Iterator[Finding]:
 
 _RULES: tuple[Callable[[Declared], Iterator[Finding]], ...] = (
     _topics_are_declared, _topics_are_named_once, _topics_fit_together, _state_is_not_shared,
-    _dead_letters_have_a_place, _starting_offsets_are_whole, _each_approach_has_its_keys, _receivers_leave_a_core,
-    _conf_is_sparks,
+    _dead_letters_have_a_place, _starting_offsets_are_whole, _each_approach_has_its_keys, _each_source_has_its_keys,
+    _a_batch_over_a_folder_counts_words_and_ends, _receivers_leave_a_core, _conf_is_sparks,
 )

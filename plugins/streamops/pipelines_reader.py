@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from streamops import topic_configs, yaml_document
 from streamops.explanations import explain, unknown_key
-from streamops.pipeline import APPROACH_KEYS, MERGED_SECTIONS, Connections, Pipeline, Section
+from streamops.pipeline import APPROACH_KEYS, MERGED_SECTIONS, SOURCE_KEYS, Connections, Pipeline, Section
 from streamops.pipeline_rules import Declared, contradictions
 from streamops.problems import Mistake, Path, Problem, dotted, quoted
 from streamops.topics import Topic
@@ -27,14 +27,16 @@ _KEYS = ("version", "defaults", "topics", "pipelines")
 _EXAMPLE = ("Begin with: version: 1, topics: {lines: {partitions: 4, replication: 1}}, pipelines: {lines_direct: "
             "{approach: direct, topics: [lines], transform: word_count, sink: {type: parquet}}}.")
 #: Stands in for a value that is wrong, so that the rules between entries can still be checked.
-_STAND_INS: dict[str, Any] = {"name": "name", "approach": "direct", "topics": ["lines"], "transform": "identity",
-                              "sink": {"type": "parquet"}, "partitions": 1, "replication": 1}
+_STAND_INS: dict[str, Any] = {"name": "name", "transform": "identity", "sink": {"type": "parquet"}, "partitions": 1,
+                              "replication": 1}
 #: What else is not to be judged when a key is wrong.
 _FOLLOWS: dict[str, tuple[Path, ...]] = {
     "name": (("state_directory",),),
     "connections": (("state_directory",),),
     "topics": (("starting_offsets",),),
     "approach": (("receiver",),),
+    "source": tuple((key,) for key in SOURCE_KEYS),
+    "folder": (("folder", "top"), ("transform",), ("run",), ("interval_s",)),
     "on_bad_record": (("dead_letter_topic",), ("max_dead_letters",)),
     "dead_letter_topic": (("on_bad_record",),),
 }
@@ -224,11 +226,12 @@ def _stand_ins(model: type[Section]) -> dict[str, Any]:
 
 
 def _merged(entry: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The entry with what it leaves to the defaults; those for the other approach alone are not for it."""
+    """The entry with what it leaves to the defaults; those for another approach or source alone are not for it."""
     merged = dict(entry)
     approach = entry.get("approach", defaults.get("approach"))
+    source = entry.get("source", defaults.get("source", "kafka"))
     for key, default in defaults.items():
-        if APPROACH_KEYS.get(key, approach) != approach:
+        if APPROACH_KEYS.get(key, approach) != approach or SOURCE_KEYS.get(key, source) != source:
             continue
         merged[key] = _under(merged[key], default, key in MERGED_SECTIONS) if key in merged else default
     return merged

@@ -14,6 +14,9 @@ from streamops.pipeline import Pipeline
 from streamops.pipelines_reader import VERSION
 from streamops.topics import Topic
 
+#: What an entry must have, and defaults need not.
+_CONDITIONS = {"required", "if", "then", "else"}
+
 
 def schema() -> dict[str, Any]:
     """The schema, as data."""
@@ -23,7 +26,9 @@ def schema() -> dict[str, Any]:
         # An entry's name is its key.
         definitions[model]["properties"].pop("name")
         definitions[model]["required"].remove("name")
-    definitions["Defaults"] = {key: value for key, value in definitions["Pipeline"].items() if key != "required"}
+    definitions["Pipeline"]["if"] = {"properties": {"source": {"const": "folder"}}, "required": ["source"]}
+    definitions["Pipeline"] |= {"then": {"required": ["folder"]}, "else": {"required": ["approach", "topics"]}}
+    definitions["Defaults"] = {key: value for key, value in definitions["Pipeline"].items() if key not in _CONDITIONS}
     definitions["Defaults"]["description"] = "Any key of a pipeline, for all of them."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

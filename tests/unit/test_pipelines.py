@@ -50,6 +50,15 @@ def sums(**keys: Any) -> dict[str, Any]:
     return changed("pipelines", "sums", to={**GOOD["pipelines"]["sums"], **keys})
 
 
+def files(mode: str = "stream", **keys: Any) -> dict[str, Any]:
+    """GOOD with one pipeline that reads a folder in place of topics."""
+    folder = {"path": "/data/incoming", "mode": mode}
+    run = {"run": "manual"} if mode == "batch" else {}
+    entry = {"source": "folder", "folder": folder, "transform": "word_count", "sink": {"type": "parquet"}, **run}
+    entry |= keys
+    return changed("pipelines", "sums", to={key: value for key, value in entry.items() if value is not ...})
+
+
 def problems_of(data: Any) -> tuple[Problem, ...]:
     return check("pipelines.yaml", data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False))[1]
 
@@ -101,6 +110,37 @@ def test_defaults_are_for_every_pipeline_and_sections_are_merged_by_key() -> Non
     assert pipeline.resources.conf == {"spark.a": "true", "spark.b": "2"}
     assert (pipeline.interval_s, pipeline.run) == (7, "manual")
     assert pipeline.receiver.receivers == 1, "a default of the other approach is not for it"
+
+
+@pytest.mark.parametrize(("data", "job", "interval_s"), [
+    pytest.param(files(), "folder_stream", 2, id="a stream has an interval of its own"),
+    pytest.param(files(interval_s=5), "folder_stream", 5, id="unless it says another"),
+    pytest.param(files("batch"), "folder_batch", 2, id="a batch"),
+    pytest.param(files(folder={"path": "hdfs://nn:8020/in"}), "folder_stream", 2, id="a URL, and a stream by default"),
+    pytest.param(GOOD, "direct", 10, id="topics"),
+])
+def test_what_is_read_says_which_job_runs(data: dict[str, Any], job: str, interval_s: float) -> None:
+    pipeline = read(data).pipelines["sums"]
+    assert (pipeline.job, pipeline.interval_s) == (job, interval_s)
+
+
+def test_defaults_for_topics_are_not_for_folders() -> None:
+    data = files()
+    data["defaults"] = {"approach": "direct", "topics": ["orders"], "rate_limit": 5, "on_data_loss": "continue"}
+    data["pipelines"]["topics"] = {"transform": "identity", "sink": {"type": "console"}}
+    found = read(data).pipelines
+    assert (found["sums"].topics, found["sums"].rate_limit) == ((), None)
+    assert (found["topics"].topics, found["topics"].rate_limit) == (("orders",), 5)
+
+
+def test_a_wrong_source_does_not_make_every_key_wrong() -> None:
+    for data in (files(source="foldr"), sums(source="kafak")):
+        assert [problem.as_dict()["path"] for problem in problems_of(data)] == ["pipelines.sums.source"]
+
+
+def test_a_wrong_folder_does_not_make_the_rest_wrong() -> None:
+    for folder in ({"path": "/in", "mode": "btch", "top": 5}, {"mode": "batch"}, "/in"):
+        assert len(problems_of(files(folder=folder))) == 1, folder
 
 
 def test_pipelines_are_frozen() -> None:
@@ -253,6 +293,26 @@ ONE_MISTAKE: list[tuple[str, Any, str, str, str]] = [
     ("a receiver for direct", sums(receiver={"receivers": 2}), "pipelines.sums.receiver", "receiver approach alone",
      "Remove it"),
     ("no core for a batch", sums(approach="receiver"), "pipelines.sums.resources", "leave none", "`executor_cores: 2`"),
+    ("an unknown source", sums(source="topics"), "pipelines.sums.source", "'topics'", "`kafka` or `folder`"),
+    ("no folder", files(folder=...), "pipelines.sums.folder", "has no `folder`", "Add `folder: {path:"),
+    ("a folder without its path", files(folder={}), "pipelines.sums.folder.path", "has no `path`", "Add `path:"),
+    ("a relative folder", files(folder={"path": "incoming"}), "pipelines.sums.folder.path", "not absolute",
+     "from the root"),
+    ("an unknown mode", files(folder={"path": "/in", "mode": "streaming"}), "pipelines.sums.folder.mode",
+     "'streaming'", "Did you mean `stream`?"),
+    ("an unknown key of a folder", files(folder={"path": "/in", "pth": "/in"}), "pipelines.sums.folder.pth",
+     "not a key", "Write `path`"),
+    ("a folder for Kafka", sums(folder={"path": "/in"}), "pipelines.sums.folder", "is about a folder",
+     "`source: folder`"),
+    ("topics for a folder", files(topics=["orders"]), "pipelines.sums.topics", "is about Kafka", "`source: kafka`"),
+    ("an approach for a folder", files(approach="direct"), "pipelines.sums.approach", "is about Kafka", "Remove it"),
+    ("a rate for a folder", files(rate_limit=5), "pipelines.sums.rate_limit", "is about Kafka", "Remove it"),
+    ("top words of a stream", files(folder={"path": "/in", "top": 5}), "pipelines.sums.folder.top",
+     "`mode: batch` alone", "streamops counts sums --top 5"),
+    ("a batch of something else", files("batch", transform="identity"), "pipelines.sums.transform", "counted words",
+     "`transform: word_count`"),
+    ("a batch without end", files("batch", run="always"), "pipelines.sums.run", "ends by itself", "`run: manual`"),
+    ("a batch with an interval", files("batch", interval_s=5), "pipelines.sums.interval_s", "one batch", "Remove it"),
     ("a bad pipeline name", changed("pipelines", "my sums", to=GOOD["pipelines"]["sums"]), "pipelines.my sums",
      "cannot be the name", "`my_sums`"),
     ("a pipeline that is a word", changed("pipelines", "other", to="direct"), "pipelines.other", "not a mapping",
