@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
 from streamops.settings import Settings
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = Path(__file__).parent / "old_programs"
 JOBS = Path(__file__).parents[2] / "jobs"
-RANGE = re.compile(r"^range (\S+) (\d+) (\d+) (\d+)$", re.MULTILINE)
+RANGE = re.compile(r"^range ([\d.]+) (\d+) (\d+) (\d+)$", re.MULTILINE)
 
 
 class Program:
@@ -87,8 +87,8 @@ def jars(say: Callable[[str], None]) -> str:
 def submit(jars: str, tmp_path: Path) -> Iterator[Submit]:
     started: list[Program] = []
 
-    def run(program: str, *arguments: str, **conf: str) -> Program:
-        command = [str(spark_home() / "bin" / "spark-submit"), "--master", "local[2]"]
+    def run(program: str, *arguments: str, cores: int = 2, **conf: str) -> Program:
+        command = [str(spark_home() / "bin" / "spark-submit"), "--master", f"local[{cores}]"]
         command += ["--py-files", str(JOBS / "kafka_utils.py"), "--jars", jars]
         settings = {"spark.ui.enabled": "false", "spark.driver.bindAddress": "127.0.0.1", **conf}
         for name, value in settings.items():
@@ -115,12 +115,11 @@ def printed_counts(program: Program) -> Counter[str]:
 
 
 def printed_ranges(text: str) -> dict[int, list[tuple[int, int]]]:
-    """(from, until) of each partition, in the order of the batches; a batch that was run twice is there once."""
-    found: dict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
+    """(from, until) of each partition, in the order of the batches."""
+    found: dict[int, list[tuple[float, int, int]]] = defaultdict(list)
     for batch, partition, first, until in RANGE.findall(text):
-        again = found[int(partition)].setdefault(batch, (int(first), int(until)))
-        assert again == (int(first), int(until)), f"batch {batch} was run again on other records"
-    return {partition: [batches[batch] for batch in sorted(batches)] for partition, batches in found.items()}
+        found[int(partition)].append((float(batch), int(first), int(until)))
+    return {partition: [batch[1:] for batch in sorted(batches)] for partition, batches in found.items()}
 
 
 def test_word_count_through_create_stream(submit: Submit, topics: Topics) -> None:
@@ -147,6 +146,10 @@ def test_word_count_through_create_direct_stream_with_its_offset_ranges(submit: 
         producer.send(topic, None, key=b"a", partition=1)
     expected = {"one": 50, "two": 100, "three": 10, "deleted a": 1}
     program.until(lambda: printed_counts(program) == expected, "the second counts")
+    topics.admin.create_partitions({topic: 3})
+    time.sleep(1)  # the producer looks for new partitions every half a second
+    topics.send(topic, [b"four"] * 5, partition=2)
+    program.until(lambda: printed_counts(program)["four"] == 5, "the counts of the new partition")
     ranges = printed_ranges(program.said)
     moved = [(first, until) for first, until in ranges[0] if until > first]
     assert moved == [(0, 20), (20, 40), (40, 50)], "twenty a second, a batch a second"
@@ -172,7 +175,7 @@ def test_a_direct_stream_goes_on_from_its_checkpoint_after_kill_9(
     arguments = ("direct", topics.bootstrap, topic, (tmp_path / "checkpoint").as_uri(), str(output))
     conf = {"spark.streaming.backpressure.enabled": "true", "spark.streaming.backpressure.initialRate": "40"}
     sent: Counter[str] = Counter()
-    said = ""
+    runs: list[dict[int, list[tuple[int, int]]]] = []
 
     def send(count: int) -> None:
         for partition in range(2):
@@ -189,21 +192,24 @@ def test_a_direct_stream_goes_on_from_its_checkpoint_after_kill_9(
             send(20)
             time.sleep(random.uniform(0, 0.6))
         program.kill()
-        said += program.said
+        runs.append(printed_ranges(program.said))
         send(50)
         assert ("Creating new context" in program.said) == (round_ == 0)
     program = submit("recoverable_wordcount.py", *arguments, **conf)
     send(50)
     program.until(lambda: sum(state(output).values()) >= sum(sent.values()), "all records are counted")
-    said += program.said
     assert state(output) == dict(sent)
-    ranges = printed_ranges(said)
-    assert sum(batches[0][1] for batches in ranges.values()) <= 40, "back-pressure begins with the initial rate"
-    for batches in printed_ranges(program.said).values():
-        assert all(before[1] == after[0] for before, after in pairwise(batches)), batches
+    runs.append(printed_ranges(program.said))
+    assert sum(batches[0][1] for batches in runs[0].values()) <= 40, "back-pressure begins with the initial rate"
+    for run in runs:
+        for batches in run.values():
+            assert all(before[1] == after[0] for before, after in pairwise(batches)), batches
+    for before, after in pairwise(runs):
+        for partition in after:
+            assert after[partition][0][0] <= before[partition][-1][1], "a run goes on where the last one was killed"
 
 
-def test_a_receiver_with_the_write_ahead_log_loses_nothing_to_kill_9(
+def test_receivers_with_the_write_ahead_log_lose_nothing_to_kill_9(
     submit: Submit, topics: Topics, tmp_path: Path
 ) -> None:
     topic = topics.create(partitions=2)
@@ -212,13 +218,13 @@ def test_a_receiver_with_the_write_ahead_log_loses_nothing_to_kill_9(
     arguments = ("receiver", topics.bootstrap, topic, (tmp_path / "checkpoint").as_uri(), str(output))
     conf = {"spark.streaming.receiver.writeAheadLog.enable": "true"}
     topics.send(topic, [b"a b"] * 100, partition=0)
-    program = submit("recoverable_wordcount.py", *arguments, **conf)
+    program = submit("recoverable_wordcount.py", *arguments, cores=4, **conf)  # two receivers take a core each
     program.until(lambda: sum(state(output).values()) == 200, "the first counts")
     for _ in range(10):
         topics.send(topic, [b"a c"] * 20, partition=1)
         time.sleep(0.1)
     program.kill()
-    program = submit("recoverable_wordcount.py", *arguments, **conf)
+    program = submit("recoverable_wordcount.py", *arguments, cores=4, **conf)
     topics.send(topic, [b"d"] * 10, partition=0)
     program.until(lambda: state(output).get("d", 0) >= 10 and state(output)["c"] >= 200, "all records are counted")
     # A block that was stored and not committed when the program was killed is read again: at least once.
@@ -228,13 +234,29 @@ def test_a_receiver_with_the_write_ahead_log_loses_nothing_to_kill_9(
     assert "Creating new context" not in program.said
 
 
-def test_what_cannot_work_says_what_to_correct(submit: Submit, topics: Topics) -> None:
+def test_a_receiver_that_cannot_go_on_ends_the_program(submit: Submit, topics: Topics) -> None:
+    topic = topics.create()
+    topics.send(topic, [b"x"] * 5)
+    topics.admin.alter_group_offsets(
+        f"wordcount-{topic}", {TopicPartition(topic, 0): OffsetAndMetadata(1000, "", -1)}
+    )
+    program = submit("kafka_wordcount.py", topics.bootstrap, topic)
+    assert program.ended() != 0
+    assert f"{topic}-0 was read up to offset 1000 and now ends at 5: the topic was made again" in program.said
+
+
+def test_what_cannot_work_says_what_to_correct(submit: Submit, topics: Topics, tmp_path: Path) -> None:
     topic = topics.create()
     topics.send(topic, [b"x"] * 10)
     topics.admin.delete_records({TopicPartition(topic, 0): 5})
-    program = submit("mistakes.py", topics.bootstrap, topic, "127.0.0.1:1")
+    go_on = tmp_path / "go on"
+    program = submit("mistakes.py", topics.bootstrap, topic, "127.0.0.1:1", str(go_on))
+    program.until(lambda: f"waiting for {go_on}" in program.said, "the RDD of five records")
+    topics.admin.delete_records({TopicPartition(topic, 0): 10})
+    go_on.touch()
     assert program.ended() == 0, program.said[-3000:]
-    said = dict(re.findall(r"^([a-z-]+) ((?:KafkaUtilsError|TypeError|passed).*)$", program.said, re.MULTILINE))
+    errors = "KafkaUtilsError|TypeError|Py4JJavaError|passed"
+    said = dict(re.findall(rf"^([a-z-]+) ((?:{errors}).*)$", program.said, re.MULTILINE))
     expected = {
         "no-topic-direct": "There is no topic nowhere at",
         "no-topic-stream": "There is no topic nowhere at",
@@ -249,6 +271,7 @@ def test_what_cannot_work_says_what_to_correct(submit: Submit, topics: Topics) -
         "bad-reset": "auto.offset.reset=beginning: write earliest or latest.",
         "topics-type": "TypeError topics should be dict",
         "fine": "passed",
+        "lost": f"{topic}-0: records from offset 5 to 10 are not in Kafka any more",
     }
     assert said.keys() == expected.keys(), program.said[-3000:]
     assert {name: said[name] for name, text in expected.items() if text not in said[name]} == {}

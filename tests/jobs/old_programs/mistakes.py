@@ -1,10 +1,12 @@
 """
  Calls that cannot work, and what they say.
- Usage: mistakes.py <broker_list> <topic> <unused_address>
+ Usage: mistakes.py <broker_list> <topic> <unused_address> <go_on_file>
 """
 from __future__ import print_function
 
+import os
 import sys
+import time
 
 from pyspark import SparkContext
 from pyspark.streaming import StreamingContext
@@ -20,7 +22,7 @@ def attempt(name, call):
 
 
 if __name__ == "__main__":
-    brokers, topic, nobody = sys.argv[1:]
+    brokers, topic, nobody, goOn = sys.argv[1:]
     sc = SparkContext(appName="PythonStreamingKafkaMistakes")
     ssc = StreamingContext(sc, 1)
     params = {"metadata.broker.list": brokers}
@@ -43,4 +45,10 @@ if __name__ == "__main__":
         ssc, [topic], dict(params, **{"auto.offset.reset": "beginning"})))
     attempt("topics-type", lambda: KafkaUtils.createStream(ssc, brokers, "g", [topic]))
     attempt("fine", lambda: KafkaUtils.createDirectStream(ssc, [topic], params, {at: 5}))
+
+    rdd = KafkaUtils.createRDD(sc, params, [OffsetRange(topic, 0, 5, 10)])
+    print("waiting for " + goOn)
+    while not os.path.exists(goOn):
+        time.sleep(0.1)
+    attempt("lost", rdd.count)
     sc.stop()

@@ -26,8 +26,9 @@ def createContext(approach, servers, topic, output):
                 print("range %s %s %s %s" % (time.timestamp(), o.partition, o.fromOffset, o.untilOffset))
         kvs.foreachRDD(report)
     else:
-        kvs = KafkaUtils.createStream(ssc, servers, "recoverable-" + topic, {topic: 2},
-                                      {"auto.offset.reset": "smallest"})
+        kafkaStreams = [KafkaUtils.createStream(ssc, servers, "recoverable-" + topic, {topic: 1},
+                                                {"auto.offset.reset": "smallest"}) for _ in range(2)]
+        kvs = ssc.union(*kafkaStreams)
 
     def updateFunc(new_values, last_sum):
         return sum(new_values) + (last_sum or 0)
