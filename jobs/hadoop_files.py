@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from py4j.protocol import Py4JJavaError
+
+from streamops.errors import UnavailableError
+
+#: Seconds until a file that was left open is closed: a DataNode that lives takes part within a few heartbeats.
+ABANDONED_S = 60.0
 
 _MISSING = {"java.io.FileNotFoundException", "java.nio.file.NoSuchFileException"}
 _EXISTS = {"org.apache.hadoop.fs.FileAlreadyExistsException", "java.nio.file.FileAlreadyExistsException"}
@@ -114,6 +120,29 @@ class HadoopFiles:
     def delete(self, path: str) -> None:
         """Delete a file or a directory with all that it holds; harmless when there is none."""
         self._file_system.delete(self.at(path), True)
+
+    def close_abandoned(self, directory: str) -> None:
+        """Close every file below a directory that a writer which is gone left open. Does nothing but on HDFS.
+
+        There, the end of such a file cannot be read once its DataNode was started again ("Cannot obtain block length"),
+        until the NameNode has closed it, which it does by itself only after up to 20 minutes. A writer that was merely
+        thought dead is cut off by this. Raises UnavailableError when the DataNode does not take part in time.
+        """
+        if self._file_system.getScheme() != "hdfs" or not self._manager.exists(self.at(directory)):
+            return
+        found = self._file_system.listFiles(self.at(directory), True)
+        paths = []
+        while found.hasNext():
+            paths.append(found.next().getPath())
+        deadline = time.monotonic() + ABANDONED_S
+        for path in paths:
+            while not self._file_system.isFileClosed(path) and not self._file_system.recoverLease(path):
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"{path.toString()} was left open, and HDFS has not closed it within {ABANDONED_S:.0f} s",
+                        "See that the DataNodes are up.",
+                    )
+                time.sleep(0.5)
 
     def publish_new(self, source: str, target: str) -> bool:
         """Rename the directory `source` to `target`; False, and nothing changed, when `target` is there already.

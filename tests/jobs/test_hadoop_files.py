@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from py4j.protocol import Py4JJavaError
 
 from hadoop_files import HadoopFiles
+from streamops.stack.stack import Stack
 
 if TYPE_CHECKING:
     from .conftest import OnHdfs
@@ -142,3 +147,30 @@ def test_a_block_on_hdfs_has_one_copy(on_hdfs: OnHdfs) -> None:
     stream.close()
     for name in ("a", "b"):
         assert on_hdfs.files._file_system.getFileStatus(on_hdfs.files.at(name)).getReplication() == 1
+
+
+def test_what_a_writer_left_open_on_hdfs_can_be_read_to_its_end(on_hdfs: OnHdfs, stack: Stack) -> None:
+    """The DataNode is killed while a file is open: what was flushed is there, and is read once the file is closed."""
+    driver = on_hdfs.files
+    driver.write_new("log/closed", "whole")
+    stream = driver._file_system.create(driver.at("log/0/open"))
+    stream.write(bytearray(b"flushed"))
+    stream.hflush()
+    datanode = stack.pid("hdfs-datanode")
+    assert datanode is not None
+    os.kill(datanode, signal.SIGKILL)
+    while stack.pid("hdfs-datanode"):
+        time.sleep(0.05)
+    stack.up(["hdfs"])
+    with pytest.raises(Py4JJavaError, match="Cannot obtain block length"):
+        driver.read("log/0/open")
+    driver.close_abandoned("log")
+    assert driver.read("log/0/open") == "flushed"
+    assert driver.read("log/closed") == "whole"
+    driver.close_abandoned("nowhere")
+
+
+def test_on_a_local_disk_nothing_is_left_open(files: HadoopFiles) -> None:
+    files.write_new("log/closed", "whole")
+    files.close_abandoned("log")
+    assert files.read("log/closed") == "whole"
