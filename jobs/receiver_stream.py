@@ -20,6 +20,7 @@ from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 
 import restarts
+from bad_records import cause
 from job import Job, driver_id, read_spec
 from received_batches import ReceivedBatches
 from streamops import generations
@@ -165,7 +166,7 @@ class ReceiverStream:
         if self._stop is not None:
             raise self._stop
         try:
-            streaming.start()
+            _start(streaming)
             receiving.wait(streaming.isActive)
         finally:
             if not receiving.was_ended:
@@ -201,6 +202,17 @@ class ReceiverStream:
 
     def _format(self) -> dict[str, Any]:
         return {"spark": self._job.session.version, "chunks": self._jvm.Chunk.Format()}
+
+
+class NotStartedError(Exception):
+    """Spark could not start the receivers. It leaves parts behind that stand in the way of another try in this JVM."""
+
+
+def _start(streaming: Any) -> None:
+    try:
+        streaming.start()
+    except Py4JError as error:
+        raise NotStartedError(cause(str(error))) from error
 
 
 def _is(text: str | None, expected: dict[str, Any]) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -65,6 +67,19 @@ class Airflow:
             assert time.monotonic() < deadline, f"run {run} of {dag} is still {state} after {timeout_s:.0f} s"
             time.sleep(1)
         return str(state)
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real text of more than 100,000 lines, on any machine: the source of Python's own standard library."""
+    sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    content = b"".join(source.read_bytes() for source in sources)
+    content.decode("utf-8")
+    lines = content.split(b"\n")[:120_000]
+    assert len(lines) >= 100_000
+    path = tmp_path_factory.mktemp("text") / "text"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return path
 
 
 @pytest.fixture(scope="session")

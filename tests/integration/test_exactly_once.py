@@ -12,30 +12,26 @@ import os
 import random
 import signal
 import subprocess
-import sysconfig
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from streamops import batch_log
 from streamops import drivers as records
-from streamops.adapters.connections import Connection
 from streamops.adapters.pipeline_drivers import PipelineDrivers
 from streamops.adapters.shell_submission import submit
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
 from streamops.driver_status import Standing
 from streamops.drivers import DriverRecord
 from streamops.lease import Owner, OwnerKind
-from streamops.stack import process
 from streamops.stack.stack import Stack
+
+from .faults import Killer
+from .running import covered, head, lines_of, started, state_of, stopped, wait_until, words
 
 if TYPE_CHECKING:
     from .conftest import Airflow, Streamops
@@ -45,67 +41,7 @@ Say = Callable[[str], None]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 KILLS = int(os.environ.get("STREAMOPS_TEST_KILLS", "10"))
-LIMIT_S = 300.0
 SEED = int(os.environ.get("STREAMOPS_TEST_SEED", "0")) or random.randrange(1, 10**6)
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real text of more than 100,000 lines, on any machine: the source of Python's own standard library."""
-    sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    content = b"".join(source.read_bytes() for source in sources)
-    content.decode("utf-8")
-    lines = content.split(b"\n")[:120_000]
-    assert len(lines) >= 100_000
-    path = tmp_path_factory.mktemp("text") / "text"
-    path.write_bytes(b"\n".join(lines) + b"\n")
-    return path
-
-
-def words(lines: Iterator[bytes]) -> Counter[str]:
-    """An independent count: words are what splitting at single spaces gives, empty ones left out."""
-    return Counter(word for line in lines for word in line.decode("utf-8").split(" ") if word)
-
-
-def lines_of(path: Path) -> list[bytes]:
-    return path.read_bytes().removesuffix(b"\n").split(b"\n")
-
-
-def state_of(stack: Stack, pipeline: str) -> StateFiles:
-    storage = Connection("streamops_storage", "generic", extra={"url": stack.settings.streams.as_uri()})
-    return StateFiles.at(storage, pipeline)
-
-
-def covered(files: StateFiles) -> int:
-    return sum(entry.span for entry in batch_log.entries(files, 1))
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """The limit only ends a test that hangs: how long something takes depends on what else the machine does."""
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {LIMIT_S:.0f} s"
-        time.sleep(0.2)
-
-
-def started(api: Airflow, files: StateFiles, dag: str) -> None:
-    """Let the pipeline's DAG run, and wait until its task is deferred behind a driver with a batch."""
-    api.unpause(dag)
-
-    def deferred() -> bool:
-        runs = api.runs(dag)
-        return bool(runs) and api.task(dag, runs[-1]["dag_run_id"])["state"] == "deferred"
-
-    wait_until(deferred, f"{dag} is deferred")
-    assert batch_log.read_head(files, 1) is not None
-
-
-def stopped(api: Airflow, dag: str) -> None:
-    """Pause the DAG and mark its running run as failed, which ends the driver."""
-    api.pause(dag)
-    for run in api.runs(dag):
-        if run["state"] in ("running", "queued"):
-            api.call("PATCH", f"/dags/{dag}/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
 
 
 def test_a_hundred_thousand_lines_are_counted_to_the_last_word(
@@ -154,64 +90,6 @@ def test_a_second_driver_started_by_hand_stops_and_says_why(
     streamops("verify", "lines_direct")
     assert {entry.driver for entry in batch_log.entries(files, 1)} == {first.driver}
     stopped(airflow_api, "stream_lines_direct")
-
-
-
-
-class Killer:
-    """Ends servers with SIGKILL in the middle of batches, and starts again what nothing else would."""
-
-    def __init__(self, stack: Stack, pipeline: str) -> None:
-        self._stack = stack
-        self._pipeline = pipeline
-
-    def driver(self) -> None:
-        self._kill(self._spark_processes("DriverWrapper", f'"pipeline":"{self._pipeline}"'))
-
-    def executor(self) -> None:
-        self._kill(self._spark_processes("CoarseGrainedExecutorBackend", "--app-id"))
-
-    def worker(self) -> None:
-        self._kill_server("spark-worker")
-
-    def broker(self) -> None:
-        self._kill_server("kafka-1")
-
-    def airflow(self) -> None:
-        """All of it: servers, tasks, and whatever else they have started."""
-        for server in self._stack.selected(["airflow"]):
-            self._kill(process.members(self._stack.folder, server.name))
-
-    def heal(self, what: str) -> None:
-        if what in ("worker", "broker", "airflow"):
-            self._stack.up([{"worker": "spark-worker", "broker": "kafka", "airflow": "airflow"}[what]])
-
-    def _kill_server(self, name: str) -> None:
-        pid = self._stack.pid(name)
-        assert pid is not None, f"{name} does not run"
-        self._kill([psutil.Process(pid)])
-
-    def _spark_processes(self, main_class: str, argument: str) -> list[psutil.Process]:
-        found = []
-        for one in process.members(self._stack.folder):
-            with suppress(psutil.Error):
-                line = " ".join(one.cmdline())
-                if main_class in line and argument in line and "java" in one.name():
-                    found.append(one)
-        return found
-
-    @staticmethod
-    def _kill(victims: list[psutil.Process]) -> None:
-        assert victims, "there is nothing to kill"
-        for victim in victims:
-            with suppress(psutil.NoSuchProcess):
-                victim.send_signal(signal.SIGKILL)
-
-
-def head(files: StateFiles) -> Entry:
-    entry = batch_log.read_head(files, 1)
-    assert entry is not None
-    return entry
 
 
 def test_counts_stay_exact_while_everything_is_killed(

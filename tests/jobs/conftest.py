@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -88,6 +89,15 @@ class Topics:
             {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}}
         )
         return name
+
+    def make_again(self, topic: str, partitions: int = 1) -> None:
+        """Delete a topic and create it under its name."""
+        self.admin.delete_topics([topic])
+        deadline = time.monotonic() + 30
+        while topic in self.admin.list_topics():
+            assert time.monotonic() < deadline, f"{topic} is still there"
+            time.sleep(0.2)
+        self.admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1}})
 
     def send(self, topic: str, values: list[bytes], partition: int = 0) -> None:
         sent = [self._producer.send(topic, value, partition=partition) for value in values]

@@ -17,7 +17,7 @@ from pathlib import Path
 from streamops.adapters.code_bundle import CodeBundle, bundle_code
 from streamops.adapters.connections import Connection
 from streamops.adapters.receiver_jar import receiver_jar
-from streamops.adapters.spark_install import spark_home
+from streamops.adapters.spark_install import OPENED_MODULES, spark_home
 from streamops.errors import ConfigurationError
 from streamops.job_spec import JobSpec, ReceiverSpec
 from streamops.kafka_properties import for_a_job
@@ -119,7 +119,7 @@ def job_spec(
 def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submission:
     """How the job is submitted; freezes its code on the way. Raises ConfigurationError where jars or jobs are missing.
 
-    Settings of the pipeline's `resources.conf` win over those made here, but are added to the class paths.
+    Settings of the pipeline's `resources.conf` win over those made here, but are added to class paths and Java options.
     """
     bundle = bundle_code(settings.jobs, settings.home / "code")
     jars = connector_jars(settings.jars)
@@ -136,6 +136,9 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
     }
     for name in ("spark.driver.extraClassPath", "spark.executor.extraClassPath"):
         conf[name] = f"{class_path}:{resources.conf[name]}" if resources.conf.get(name) else class_path
+    # Spark passes these to every JVM that it starts but to a standalone cluster's drivers, whose shuffles then fail.
+    own = resources.conf.get("spark.driver.extraJavaOptions", "")
+    conf["spark.driver.extraJavaOptions"] = " ".join([*OPENED_MODULES, own]).strip()
     return Submission(
         name=pipeline.name,
         application=str(_connector(jars, settings.jars)),

@@ -24,28 +24,6 @@ logger.requests.name = http.requests
 logger.requests.level = warn
 """
 
-#: What Spark's own launcher passes on Java 17 (JavaModuleOptions): netty and its serializers reach into these.
-OPENED_MODULES = tuple(
-    f"--add-opens=java.base/{package}=ALL-UNNAMED"
-    for package in (
-        "java.lang",
-        "java.lang.invoke",
-        "java.lang.reflect",
-        "java.io",
-        "java.net",
-        "java.nio",
-        "java.util",
-        "java.util.concurrent",
-        "java.util.concurrent.atomic",
-        "jdk.internal.ref",
-        "sun.nio.ch",
-        "sun.nio.cs",
-        "sun.security.action",
-        "sun.util.calendar",
-    )
-)
-
-
 def daemon_options(settings: StackSettings, heap_mb: int) -> tuple[str, ...]:
     """Options of a server's JVM: heap in MB, one collector thread, log to standard output."""
     return (

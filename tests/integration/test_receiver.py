@@ -1,0 +1,179 @@
+"""The receiver job on the whole stack, its state on a real HDFS: exact in peace, and while everything fails.
+
+    STREAMOPS_TEST_FAULTS=27 STREAMOPS_TEST_SEED=7 pytest tests/integration/test_receiver.py
+
+runs more faults than the nine of `make test`, one of each kind, in an order and at moments that the seed repeats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer
+
+from streamops import batch_log
+from streamops.adapters.connections import Connection
+from streamops.adapters.state_files import StateFiles
+from streamops.stack.stack import Stack
+
+from .faults import Killer
+from .running import covered, head, lines_of, started, stopped, wait_until, words
+
+if TYPE_CHECKING:
+    from .conftest import Airflow, Streamops
+
+Say = Callable[[str], None]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+
+KINDS = (
+    "driver", "one_executor", "between_store_and_commit", "worker", "broker", "datanode", "airflow", "rebalance",
+    "pause",
+)
+FAULTS = int(os.environ.get("STREAMOPS_TEST_FAULTS", str(len(KINDS))))
+SEED = int(os.environ.get("STREAMOPS_TEST_SEED", "0")) or random.randrange(1, 10**6)
+#: Longer than the session time-out of a receiver's consumer, 15 s (jobs/receiver/ReceiverSettings.scala).
+PAUSE_S = 18.0
+
+
+def test_a_hundred_thousand_lines_are_counted_to_the_last_word_by_receivers(
+    airflow_api: Airflow, hdfs: Connection, streamops: Streamops, text: Path, say: Say
+) -> None:
+    """Two receivers, four partitions, write-ahead log and output on HDFS."""
+    files = StateFiles.at(hdfs, "lines_receiver")
+    started(airflow_api, files, "stream_lines_receiver")
+    fed = json.loads(streamops("feed", "--topic", "received", str(text), "--json").stdout)
+    lines = lines_of(text)
+    assert fed["acknowledged"] == len(lines) >= 100_000
+    wait_until(lambda: covered(files) == len(lines), "every line is in a batch")
+    expected = words(iter(lines))
+    assert json.loads(streamops("counts", "lines_receiver", "--json").stdout) == expected
+    streamops("verify", "lines_receiver")
+    assert {len(entry.ranges) for entry in batch_log.entries(files, 1)} == {4}
+    stopped(airflow_api, "stream_lines_receiver")
+    say(f"{len(lines):,} lines, {expected.total():,} words, {len(expected):,} different ones: all equal")
+
+
+class Sink:
+    """What the output of an `identity` pipeline holds: the folders that the batch log names, read with Arrow."""
+
+    def __init__(self, files: StateFiles) -> None:
+        self.at: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self.order: dict[int, list[int]] = defaultdict(list)
+        for entry in batch_log.entries(files, 1):
+            if entry.output is None:
+                continue
+            folder = f"output/{entry.output}"
+            for name in sorted(files.names(folder)):
+                if name.endswith(".parquet"):
+                    self._add(files, f"{folder}/{name}")
+
+    def _add(self, files: StateFiles, path: str) -> None:
+        opened = files.open(path)
+        assert opened is not None, path
+        with opened:
+            table = pq.read_table(opened, columns=["value", "partition", "offset"])
+        for row in table.to_pylist():
+            self.at[int(row["value"].split(b" ", 1)[0])].append((row["partition"], row["offset"]))
+
+    def verdict(self, acknowledged: int) -> str:
+        lost = [number for number in range(1, acknowledged + 1) if number not in self.at]
+        doubled = [number for number, places in self.at.items() if len(places) > 1]
+        strange = [number for number in self.at if number > acknowledged]
+        return f"lost {len(lost)} {lost[:5]}, doubled {len(doubled)} {doubled[:5]}, unknown {len(strange)}"
+
+
+def test_nothing_is_lost_or_doubled_while_everything_fails(
+    airflow_api: Airflow,
+    hdfs: Connection,
+    stack: Stack,
+    streamops: Streamops,
+    background: Callable[..., subprocess.Popen[str]],
+    text: Path,
+    tmp_path: Path,
+    say: Say,
+) -> None:
+    chance = random.Random(SEED)
+    dag, killer = "stream_chaos_receiver", Killer(stack, "chaos_receiver")
+    files = StateFiles.at(hdfs, "chaos_receiver")
+    run = airflow_api.trigger(dag)
+    wait_until(lambda: airflow_api.task(dag, run)["state"] == "deferred", f"{dag} is deferred")
+    with (tmp_path / "fed.json").open("w") as fed:
+        feeder = background("feed", "--topic", "received_chaos", str(text), "--rate", "1000", "--repeat", "0",
+                            "--number", "prefix", "--json", stdout=fed, stderr=subprocess.DEVNULL)
+        order = [kind for _ in range(-(-FAULTS // len(KINDS))) for kind in chance.sample(KINDS, len(KINDS))][:FAULTS]
+        for number, what in enumerate(order, 1):
+            time.sleep(chance.uniform(1.0, 4.0))
+            before, at_s = head(files), time.monotonic()
+            inflict(what, killer, chance, stack)
+            if what != "airflow":  # without it the job goes on as if nothing had happened
+                killer.heal(what)
+            wanted = before.batch + 2
+            wait_until(
+                lambda wanted=wanted: progressed(files, wanted), f"seed {SEED}, fault {number}: batches after {what}"
+            )
+            say(f"fault {number:2d} of {FAULTS}: {what:24s} two batches on after {time.monotonic() - at_s:5.1f} s")
+            killer.heal(what)
+        feeder.send_signal(signal.SIGINT)
+        assert feeder.wait(timeout=120) == 0
+    acknowledged = json.loads((tmp_path / "fed.json").read_text())["acknowledged"]
+    wait_until(lambda: covered(files) >= acknowledged, f"seed {SEED}: every acknowledged line is in a batch")
+    verdict = Sink(files).verdict(acknowledged)
+    say(f"seed {SEED}: {acknowledged:,} records over {FAULTS} faults: {verdict}")
+    assert verdict == "lost 0 [], doubled 0 [], unknown 0", f"seed {SEED}"
+    say(streamops("verify", "chaos_receiver").stdout)
+    entries = list(batch_log.entries(files, 1))
+    assert [entry.epoch for entry in entries] == sorted(entry.epoch for entry in entries)
+    assert airflow_api.runs(dag)[-1]["state"] == "running", f"seed {SEED}"
+    stopped(airflow_api, dag)
+
+
+def progressed(files: StateFiles, batch: int) -> bool:
+    """Whether the log has come to a batch. HDFS may be away meanwhile."""
+    try:
+        return head(files).batch >= batch
+    except Exception:  # noqa: BLE001  whatever a server that is down does to a reader
+        return False
+
+
+def inflict(what: str, killer: Killer, chance: random.Random, stack: Stack) -> None:
+    if what == "rebalance":
+        rebalance(stack)
+    elif what == "pause":
+        killer.pause_executor(chance, PAUSE_S)
+    elif what in ("one_executor", "between_store_and_commit"):
+        getattr(killer, what)(chance)
+    else:
+        getattr(killer, what)()
+
+
+def rebalance(stack: Stack) -> None:
+    """Three guests join the receivers' group one after the other, are given partitions, and leave."""
+    bootstrap = stack.settings.bootstrap_servers
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    groups = sorted(
+        (name for group in admin.list_groups(states_filter=["Stable"])
+         if (name := group["group_id"]).startswith("chaos_receiver.")),
+        key=lambda name: [int(part) for part in name.split(".")[1:]],
+    )
+    admin.close()
+    assert groups, "the receivers are in no group"
+    for _ in range(3):
+        guest = KafkaConsumer("received_chaos", bootstrap_servers=bootstrap, group_id=groups[-1],
+                              enable_auto_commit=False, auto_offset_reset="latest")
+        deadline = time.monotonic() + 60
+        while not guest.assignment():
+            guest.poll(100)
+            assert time.monotonic() < deadline, "the guest is given no partition"
+        guest.close()
