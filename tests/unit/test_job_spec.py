@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamops.errors import ConfigurationError
-from streamops.job_spec import JobSpec
+from streamops.job_spec import JobSpec, ReceiverSpec
 from streamops.lease import Owner, OwnerKind
 
 SPEC = JobSpec(
@@ -35,6 +35,8 @@ SPEC = JobSpec(
 
 def test_a_spec_is_read_as_it_was_written() -> None:
     assert JobSpec.from_json(SPEC.to_json()) == SPEC
+    receiver = replace(SPEC, approach="receiver", receiver=ReceiverSpec(2, "lines", False, 12.5))
+    assert JobSpec.from_json(receiver.to_json()) == receiver
 
 
 @given(st.text(), st.lists(st.text()), st.dictionaries(st.text(), st.text()), st.none() | st.integers(1))

@@ -13,6 +13,7 @@ import pytest
 
 from streamops.adapters.code_bundle import bundle_code
 from streamops.adapters.connections import Connection
+from streamops.adapters.receiver_jar import jar_name
 from streamops.adapters.submission import connector_jars, hadoop_url, job_spec, submission, submit_environment
 from streamops.errors import ConfigurationError
 from streamops.job_spec import JobSpec
@@ -104,6 +105,28 @@ def test_class_paths_of_the_pipeline_are_added_to(settings: Settings) -> None:
     assert conf["spark.driver.extraClassPath"].endswith(":/opt/mine.jar")
     assert "kafka-clients" in conf["spark.driver.extraClassPath"]
     assert "kafka-clients" in conf["spark.executor.extraClassPath"]
+
+
+def test_drivers_get_the_modules_that_spark_opens_for_every_other_jvm(settings: Settings) -> None:
+    declared = pipeline(resources={"conf": {"spark.driver.extraJavaOptions": "-Dmine=1"}})
+    spec = job_spec(declared, kafka=KAFKA, storage=STORAGE, owner=OWNER)
+    options = submission(declared, spec, settings).conf["spark.driver.extraJavaOptions"].split()
+    assert "--add-opens=java.base/java.nio=ALL-UNNAMED" in options
+    assert options[-1] == "-Dmine=1"
+
+
+def test_a_receiver_job_has_its_jar_on_both_class_paths(settings: Settings) -> None:
+    declared = pipeline(approach="receiver", resources={"executor_cores": 2})
+    spec = job_spec(declared, kafka=KAFKA, storage=STORAGE, owner=OWNER)
+    with pytest.raises(ConfigurationError, match="streamops jars --fetch"):
+        submission(declared, spec, settings)
+    jar = settings.jars / jar_name(settings.jobs)
+    jar.touch()
+    conf = submission(declared, spec, settings).conf
+    assert str(jar) in conf["spark.driver.extraClassPath"].split(":")
+    assert str(jar) in conf["spark.executor.extraClassPath"].split(":")
+    assert spec.receiver is not None
+    assert spec.receiver.consumer_group == declared.name
 
 
 def test_jars_that_spark_has_itself_are_left_out(settings: Settings) -> None:

@@ -15,6 +15,9 @@ from streamops.errors import ConfigurationError
 from streamops.settings import Settings
 
 
+RECEIVER_JARS = "streamops-receiver-*.jar"
+
+
 def sources(jobs: Path) -> list[Path]:
     """The Scala sources in the folder of jobs, sorted."""
     return sorted((jobs / "receiver").glob("*.scala"))
@@ -31,7 +34,7 @@ def jar_name(jobs: Path) -> str:
     digest = hashlib.sha256(_spark_version().encode())
     for path in found:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return f"streamops-receiver-{digest.hexdigest()[:12]}.jar"
+    return RECEIVER_JARS.replace("*", digest.hexdigest()[:12])
 
 
 def folder(settings: Settings) -> Path:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from streamops.adapters.code_bundle import CodeBundle, bundle_code
 from streamops.adapters.connections import Connection
-from streamops.adapters.receiver_jar import receiver_jar
+from streamops.adapters.receiver_jar import RECEIVER_JARS, receiver_jar
 from streamops.adapters.spark_install import OPENED_MODULES, spark_home
 from streamops.errors import ConfigurationError
-from streamops.job_spec import JobSpec, ReceiverSpec
+from streamops.job_spec import FolderSpec, JobSpec, ReceiverSpec
 from streamops.kafka_properties import for_a_job
 from streamops.lease import Owner
 from streamops.pipeline import Pipeline
@@ -28,8 +28,13 @@ from streamops.settings import Settings
 
 PYTHON_RUNNER = "org.apache.spark.deploy.PythonRunner"
 
-#: Where a job of each approach starts, in jobs/.
-ENTRY_POINTS = {"direct": "direct_stream.py", "receiver": "receiver_stream.py"}
+#: Where each kind of job starts, in jobs/.
+ENTRY_POINTS = {
+    "direct": "direct_stream.py",
+    "receiver": "receiver_stream.py",
+    "folder_stream": "folder_stream.py",
+    "folder_batch": "folder_batch.py",
+}
 
 #: The jar that names itself the application; any would do, and this one is on the class path anyway.
 _CONNECTOR = "spark-sql-kafka-0-10_*.jar"
@@ -84,16 +89,19 @@ class Submission:
 
 
 def job_spec(
-    pipeline: Pipeline, *, kafka: Connection, storage: Connection, owner: Owner, supersedes: Iterable[str] = ()
+    pipeline: Pipeline, *, kafka: Connection | None, storage: Connection, owner: Owner, supersedes: Iterable[str] = ()
 ) -> JobSpec:
-    """The settings of a pipeline's job. Raises ConfigurationError for what the connections lack, or hold in clear."""
+    """The settings of a pipeline's job; `kafka` is None where it reads a folder.
+
+    Raises ConfigurationError for what the connections lack, or hold in clear.
+    """
     state_url = hadoop_url(storage, pipeline.state_directory)
     receiver = pipeline.receiver
     return JobSpec(
         pipeline=pipeline.name,
-        approach=pipeline.approach,
+        approach=pipeline.job,
         topics=pipeline.topics,
-        kafka=for_a_job(kafka.extra, kafka.conn_id),
+        kafka=for_a_job(kafka.extra, kafka.conn_id) if kafka is not None else {},
         state_url=state_url,
         output_url=f"{state_url}/output",
         transform=pipeline.transform,
@@ -113,6 +121,7 @@ def job_spec(
             write_ahead_log=receiver.write_ahead_log,
             stop_within_s=receiver.stop_within_s,
         ) if pipeline.approach == "receiver" else None,
+        folder=FolderSpec(pipeline.folder.path, pipeline.folder.top) if pipeline.folder is not None else None,
     )
 
 
@@ -173,7 +182,8 @@ def connector_jars(folder: Path) -> list[Path]:
     """The jars that Spark lacks for reading Kafka: those in the folder that Spark has not itself, sorted."""
     home = os.environ.get("SPARK_HOME") or spark_home()
     own = {path.name for path in (Path(home) / "jars").glob("*.jar")} if home else set()
-    jars = sorted(path for path in folder.glob("*.jar") if path.name not in own)
+    # Receivers of several versions may lie there, of which a job takes its own.
+    jars = sorted(path for path in folder.glob("*.jar") if path.name not in own and not path.match(RECEIVER_JARS))
     _connector(jars, folder)
     return jars
 

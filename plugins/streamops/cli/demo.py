@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from streamops.counts import CountsFollower
 
 #: How many words and batches are shown.
-_TOP, _BATCHES = 12, 8
+_TOP, _BATCHES = 6, 6
 _REFRESH_S = 1.0
 
 
 def command() -> None:
-    """Start the stack, provision the topic, run the direct job on the stack's own logs, and watch the counts.
+    """Start the stack, provision the topic, run a direct and a receiver job on the stack's own logs, and watch.
 
     Ctrl-C leaves the view and the stack up. Without a terminal, plain lines are printed and the command returns once
     counts are live. Safe to repeat.
@@ -40,8 +40,10 @@ def command() -> None:
     say(f"{time.monotonic() - began:6.1f} s  in all")
     where = addresses(stack)
     if not sys.stdout.isatty():
-        for word, count in counts.totals.most_common(_TOP):
-            typer.echo(f"{count:>8,}  {_shown(word)}")
+        for pipeline, each in counts.items():
+            typer.echo(pipeline)
+            for word, count in each.totals.most_common(_TOP):
+                typer.echo(f"{count:>8,}  {_shown(word)}")
         typer.echo(where)
         return
     try:
@@ -50,48 +52,68 @@ def command() -> None:
         typer.echo(f"The stack stays up.\n{where}")
 
 
-def _watch(counts: CountsFollower, where: str) -> None:
+def _watch(counts: dict[str, CountsFollower], where: str) -> None:
     from rich.live import Live
 
     from streamops.errors import StreamopsError
 
-    recent: deque[Entry] = deque(maxlen=_BATCHES)
+    recent: dict[str, deque[Entry]] = {pipeline: deque(maxlen=_BATCHES) for pipeline in counts}
     trouble = ""
     with Live(auto_refresh=False, screen=False) as live:
         while True:
             try:
-                counts.update()
+                for each in counts.values():
+                    each.update()
                 trouble = ""
             except StreamopsError as error:
                 trouble = error.found  # a server that is being restarted; the next look tells
-            if counts.last is not None and (not recent or recent[-1] != counts.last):
-                recent.append(counts.last)
+            for pipeline, each in counts.items():
+                seen = recent[pipeline]
+                if each.last is not None and (not seen or seen[-1] != each.last):
+                    seen.append(each.last)
             live.update(_page(counts, recent, where, trouble), refresh=True)
             time.sleep(_REFRESH_S)
 
 
-def _page(counts: CountsFollower, recent: deque[Entry], where: str, trouble: str) -> RenderableType:
+def _page(
+    counts: dict[str, CountsFollower], recent: dict[str, deque[Entry]], where: str, trouble: str
+) -> RenderableType:
     from rich.columns import Columns
     from rich.console import Group
+    from rich.text import Text
+
+    sections: list[RenderableType] = []
+    for pipeline, each in counts.items():
+        total = f"{each.totals.total():,} words in {each.batches:,} batches"
+        sections.append(Columns([_batches(pipeline, recent[pipeline]), _words(each)]))
+        sections.append(Text(total, style="dim"))
+    if trouble:
+        sections.append(Text(trouble, style="red"))
+    return Group(*sections, Text(f"{where}\nCtrl-C leaves this view; the stack stays up."))
+
+
+def _batches(pipeline: str, recent: deque[Entry]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(title=f"{pipeline}: newest batches", title_justify="left")
+    for name in ("batch", "finished", "records", "rows", "sink"):
+        table.add_column(name, justify="right")
+    for entry in reversed(recent):
+        at = f"{datetime.fromisoformat(entry.finished_at).astimezone():%H:%M:%S}"
+        table.add_row(f"{entry.batch:,}", at, f"{entry.span:,}", f"{entry.rows:,}", f"{entry.sink_ms:,} ms")
+    return table
+
+
+def _words(counts: CountsFollower) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    batches = Table(title="newest batches", title_justify="left")
-    for name in ("batch", "finished", "records", "rows", "sink"):
-        batches.add_column(name, justify="right")
-    for entry in reversed(recent):
-        at = f"{datetime.fromisoformat(entry.finished_at).astimezone():%H:%M:%S}"
-        batches.add_row(f"{entry.batch:,}", at, f"{entry.span:,}", f"{entry.rows:,}", f"{entry.sink_ms:,} ms")
-    words = Table(title="most frequent words", title_justify="left")
-    words.add_column("word", max_width=40, no_wrap=True)
-    words.add_column("count", justify="right")
+    table = Table(title="most frequent words", title_justify="left")
+    table.add_column("word", max_width=40, no_wrap=True)
+    table.add_column("count", justify="right")
     for word, count in counts.totals.most_common(_TOP):
-        words.add_row(Text(_shown(word)), f"{count:,}")
-    total = f"{counts.totals.total():,} words in {counts.batches:,} batches"
-    foot = Text(f"{total}\n{where}\nCtrl-C leaves this view; the stack stays up.")
-    return Group(Columns([batches, words]), Text(trouble, style="red"), foot) if trouble else Group(
-        Columns([batches, words]), foot
-    )
+        table.add_row(Text(_shown(word)), f"{count:,}")
+    return table
 
 
 def _shown(word: bytes) -> str:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from streamops.adapters.airflow_api import AirflowApi
     from streamops.counts import CountsFollower
 
-PIPELINE = "lines_direct"
-PROVISION, STREAM = "provision_topics", f"stream_{PIPELINE}"
+DIRECT, RECEIVER = "lines_direct", "lines_receiver"
+PROVISION = "provision_topics"
 
 #: Airflow reads new DAG files every 10 s; a cold one on a busy machine takes a few rounds.
 _DAG_TIMEOUT_S = 120
@@ -35,16 +35,24 @@ class Demo:
         self._stack = stack
         self._say = say
 
-    def run(self) -> CountsFollower:
-        """Every step, with its time; returns the counts, which are live."""
+    def run(self) -> dict[str, CountsFollower]:
+        """Every step, with its time; returns the counts of both pipelines, which are live.
+
+        One job after the other: two JVMs that start at once take each other's processor.
+        """
         for name, step in (
             ("servers are up", self._stack.up),
             ("topics are provisioned, by the DAG " + PROVISION, self._provision),
-            ("the streaming job is asked for, by the DAG " + STREAM, self._ask_for_job),
             ("text flows: the stack's own logs", lambda: self._stack.up(["feeder"])),
         ):
             self._timed(name, step)
-        return self._timed("counts are live", self._live_counts)
+        return {
+            pipeline: self._timed(f"counts of {pipeline} are live, by the DAG {_dag(pipeline)}", step)
+            for pipeline, step in (
+                (DIRECT, lambda: self._live_counts(DIRECT)),
+                (RECEIVER, lambda: self._live_counts(RECEIVER)),
+            )
+        }
 
     def _timed(self, name: str, step: Callable[[], Found]) -> Found:
         began = time.monotonic()
@@ -73,17 +81,17 @@ class Demo:
                 f"Correct the cause, then run this again. Airflow: {self._stack.airflow_url}/dags/{PROVISION}",
             )
 
-    def _ask_for_job(self) -> None:
-        self._unpause(self._airflow(), STREAM)
-
-    def _live_counts(self) -> CountsFollower:
+    def _live_counts(self, pipeline: str) -> CountsFollower:
+        """Let the pipeline's DAG run, and wait for words in a batch from now."""
+        dag = _dag(pipeline)
+        self._unpause(self._airflow(), dag)
         # The readers take connections from the environment, as in a shell.
         os.environ.update(self._stack.environment())
         from streamops.adapters.pipeline_files import declared, state_files
         from streamops.adapters.sink_reader import SinkReader
         from streamops.counts import CountsFollower
 
-        files = state_files(declared().pipeline(PIPELINE))
+        files = state_files(declared().pipeline(pipeline))
         counts = CountsFollower(files, SinkReader(files).word_counts)
         began = time.time()
 
@@ -95,11 +103,11 @@ class Demo:
             return datetime.fromisoformat(counts.last.finished_at).timestamp() > began
 
         try:
-            _until(live, _COUNTS_TIMEOUT_S, f"{PIPELINE} has no batch")
+            _until(live, _COUNTS_TIMEOUT_S, f"{pipeline} has no batch")
         except UnavailableError as error:
             raise StateError(
-                f"{error.found} {self._task_log(STREAM)}",
-                f"Look at {self._stack.airflow_url}/dags/{STREAM} and `streamops status {PIPELINE}`; "
+                f"{error.found} {self._task_log(dag)}",
+                f"Look at {self._stack.airflow_url}/dags/{dag} and `streamops status {pipeline}`; "
                 "correct the cause, then run this again.",
             ) from None
         return counts
@@ -126,6 +134,10 @@ class Demo:
             return "No task of it has run."
         last = newest.read_text("utf-8", errors="replace").splitlines()[-lines:]
         return f"The last lines of {newest}:\n" + "\n".join(f"  {line[:300]}" for line in last)
+
+
+def _dag(pipeline: str) -> str:
+    return f"stream_{pipeline}"
 
 
 def _until(question: Callable[[], Found | None], timeout_s: float, otherwise: str) -> Found:
