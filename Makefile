@@ -5,10 +5,10 @@ PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down status test unit lint lock bench soak clean clean-all
+.PHONY: help setup demo up down status test unit lint lock bench bench-receiver soak clean clean-all
 
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup:  ## Virtual environment, pinned packages, pinned jars; seconds when nothing changed
 	@$(PYTHON) bootstrap.py
@@ -42,6 +42,9 @@ lock:  ## Pin requirements.in into requirements.txt, keeping what is pinned; UPG
 
 bench: setup  ## The job's overhead beside a bare foreachBatch, on a broker of its own; about 8 minutes
 	$(BIN)/python benchmarks/overhead.py
+
+bench-receiver: setup  ## The receiver beside a bare consumer, the direct job, and lambdas of Spark 2; about 10 minutes
+	$(BIN)/python benchmarks/receiver.py
 
 soak: setup  ## Memory of everything over 20 minutes of feeding, on a stack of its own
 	$(BIN)/python benchmarks/memory.py

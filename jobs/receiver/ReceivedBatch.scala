@@ -11,6 +11,8 @@ final class ReceivedBatch private[streamops] (rdd: SpannedRDD, val receivers: In
 
   def chunks: Int = infos.length
 
+  def records: Long = infos.map(_.records.toLong).sum
+
   /** Plan the batch: `{"ends": {"lines": {"0": 217}}, "gaps": [["lines", 0, 200, 210]]}`.
     *
     * @param processed where the pipeline stands

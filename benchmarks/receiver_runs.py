@@ -1,0 +1,242 @@
+"""The Spark side of receiver.py: rounds of runs over one topic, in one JVM, warm.
+
+    python receiver_runs.py PLAN_JSON
+
+`store` runs a receiver whose batches are counted and dropped: what is timed is poll, store and commit. `receiver`,
+`direct` and `lambdas` are whole word counts: by both jobs, and by a program of the Spark 2 era.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pyspark.java_gateway import ensure_callback_server_started
+from pyspark.sql import SparkSession
+from pyspark.streaming import StreamingContext
+
+from direct_stream import DirectStream
+from job import Job
+from kafka_utils import KafkaUtils
+from receiver_stream import POLL_RECORDS, ReceiverStream
+from streamops import batch_log
+from streamops.batch_log import Entry
+from streamops.errors import JobStopped
+from streamops.job_spec import JobSpec, ReceiverSpec
+from streamops.lease import Owner, OwnerKind
+
+PARTITIONS = 4
+
+
+@dataclass
+class Counted:
+    """What has arrived, and when: seconds of this process's clock."""
+
+    wanted: int
+    records: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+    first_records: int = 0
+
+    def run(self, received: Any) -> bool:
+        if arrived := received.records():
+            self.records += arrived
+            self.last_s = time.perf_counter()
+            if not self.first_s:
+                self.first_s, self.first_records = self.last_s, arrived
+        return True
+
+    def failed(self, reason: str) -> None:
+        raise SystemExit(reason)
+
+    def ended(self) -> None:
+        pass
+
+    @property
+    def rate(self) -> float:
+        """Records a second between the first interval that brought some and the last."""
+        return (self.records - self.first_records) / (self.last_s - self.first_s)
+
+    class Java:
+        implements = ("org.apache.spark.streaming.streamops.BatchHandler",)
+
+
+class Runs:
+    """Runs over one topic, each with an empty state directory."""
+
+    def __init__(self, session: SparkSession, plan: dict[str, Any]) -> None:
+        self._session, self._plan = session, plan
+        self._jvm: Any = session._jvm
+        self._conf = session.sparkContext._jsc.sc().conf()
+        self._kafka = {"bootstrap.servers": plan["bootstrap"]}
+        self._number = 0
+
+    def bare(self) -> dict[str, float]:
+        """The loop that nothing can be faster than."""
+        settings = {**self._kafka, "fetch.min.bytes": str(2**20), "max.partition.fetch.bytes": str(2**22),
+                    "max.poll.records": str(POLL_RECORDS)}
+        spent_ns = self._jvm.BareLoop.run(settings, self._plan["topic"], self._plan["records"])
+        return {"records_per_s": self._plan["records"] / (spent_ns / 1e9)}
+
+    def store(self, *, write_ahead_log: bool) -> dict[str, float]:
+        """One receiver, from its first interval with records to the last."""
+        state = self._empty()
+        self._conf.set("spark.streaming.receiver.writeAheadLog.enable", str(write_ahead_log).lower())
+        scala = self._jvm.org.apache.spark.streaming.streamops
+        settings = scala.ReceiverSettings.of(
+            [self._plan["topic"]], {**self._kafka, "group.id": f"store-{self._number}"}, {}, "none", False,
+            POLL_RECORDS, "",
+        )
+        counted = Counted(self._plan["records"])
+        streaming = scala.KafkaStreaming(
+            self._session._jsparkSession, f"{state.as_uri()}/checkpoint", 100, 1, settings, 30, counted
+        )
+        streaming.start()
+        while counted.records < counted.wanted:
+            time.sleep(0.05)
+        # Spark cleans the log of finished batches; what was written is what Kafka held, and is measured on the way.
+        written = sum(path.stat().st_size for path in (state / "checkpoint").rglob("log-*"))
+        streaming.stop(False)
+        return {"records_per_s": counted.rate, "log_bytes": float(written)}
+
+    def receiver(self) -> dict[str, float]:
+        self._conf.set("spark.streaming.receiver.writeAheadLog.enable", "true")
+        return self._job(lambda job: ReceiverStream(job), "receiver")
+
+    def direct(self) -> dict[str, float]:
+        return self._job(lambda job: DirectStream(job), "direct")
+
+    def lambdas(self) -> dict[str, float]:
+        """As people wrote it for Spark 2, on a part of the records: it takes long."""
+        wanted = self._plan["records"] // 10
+        ssc = StreamingContext(self._session.sparkContext, 1)
+        # All of it in the first batch, as far as the limit goes.
+        self._conf.set("spark.streaming.kafka.maxRatePerPartition", str(wanted // PARTITIONS))
+        seen: list[tuple[float, int]] = []
+        stream = KafkaUtils.createDirectStream(
+            ssc, [self._plan["topic"]], {"metadata.broker.list": self._plan["bootstrap"],
+                                         "auto.offset.reset": "smallest"})
+        counts = (
+            stream.map(lambda record: record[1])
+            .flatMap(lambda line: line.split(" "))
+            .map(lambda word: (word, 1))
+            .reduceByKey(lambda a, b: a + b)
+        )
+
+        def count(rdd: Any) -> None:
+            began = time.perf_counter()
+            words = rdd.values().sum()
+            seen.append((time.perf_counter() - began, words))
+
+        counts.foreachRDD(count)
+        ssc.start()
+        while not seen:
+            time.sleep(0.1)
+        ssc.stop(stopSparkContext=False, stopGraceFully=False)
+        self._conf.remove("spark.streaming.kafka.maxRatePerPartition")
+        return {"records_per_s": wanted / seen[0][0]}
+
+    def _job(self, stream_of: Callable[[Job], Any], approach: str) -> dict[str, float]:
+        """A whole word count into Parquet. Timed by the batch log: from the first batch with records to the last."""
+        state = self._empty()
+        spec = JobSpec(
+            pipeline="benchmark",
+            approach=approach,
+            topics=(self._plan["topic"],),
+            kafka=self._kafka,
+            state_url=state.as_uri(),
+            output_url=f"{state.as_uri()}/output",
+            transform="word_count",
+            sink="parquet",
+            interval_s=0.5,
+            starting_offsets="earliest",
+            on_data_loss="stop",
+            on_bad_record="fail",
+            owner=Owner(OwnerKind.SHELL),
+            receiver=ReceiverSpec(1, "benchmark"),
+        )
+        if approach == "direct":
+            # Batches of half a second's work, as the receiver's are.
+            spec = replace(spec, rate_limit=self._plan["records"] // 8 * 2, receiver=None)
+        job = Job(self._session.newSession(), spec, f"driver-{self._number}")
+        stream = stream_of(job)
+        thread = threading.Thread(target=_until_stopped, args=(stream,), name=approach)
+        thread.start()
+        entries: list[Entry] = []
+        while sum(entry.span for entry in entries) < self._plan["records"]:
+            time.sleep(0.2)
+            entries = list(batch_log.entries(job.files, 1))
+        stream.stop_with(JobStopped("measured"))
+        thread.join()
+        assert job.held is not None
+        job.held.end()
+        busy = [entry for entry in entries if entry.span]
+        began, ended = _seconds(busy[0].started_at), _seconds(busy[-1].finished_at)
+        # What the first batch holds was received before it began.
+        received_s = spec.interval_s if approach == "receiver" else 0.0
+        return {"records_per_s": self._plan["records"] / (ended - began + received_s)}
+
+    def _empty(self) -> Path:
+        self._number += 1
+        state = Path(self._plan["folder"]) / f"state-{self._number}"
+        shutil.rmtree(state.with_name(f"state-{self._number - 1}"), ignore_errors=True)
+        self._jvm.System.gc()
+        return state
+
+
+def _seconds(at: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(at).timestamp()
+
+
+def _until_stopped(stream: Any) -> None:
+    with suppress(JobStopped):
+        stream.run()
+
+
+def main() -> None:
+    plan = json.loads(sys.argv[1])
+    session = (
+        SparkSession.builder.master("local[3]")  # a receiver keeps one
+        .appName("receiver")
+        .config("spark.driver.memory", "2g")
+        .config("spark.driver.extraClassPath", plan["class_path"])
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.hadoop.fs.file.impl", "org.apache.hadoop.fs.RawLocalFileSystem")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    ensure_callback_server_started(session.sparkContext._gateway)
+    runs = Runs(session, plan)
+    kinds: dict[str, Callable[[], dict[str, float]]] = {
+        "bare": runs.bare,
+        "store": lambda: runs.store(write_ahead_log=True),
+        "store without log": lambda: runs.store(write_ahead_log=False),
+        "receiver": runs.receiver,
+        "direct": runs.direct,
+        "lambdas": runs.lambdas,
+    }
+    # The first round warms the JVM up, and is not reported. Rounds take turns in who is first.
+    for number in range(-1, plan["rounds"]):
+        names = list(kinds) if number % 2 else list(reversed(kinds))
+        for name in names:
+            found = kinds[name]()
+            if number >= 0:
+                print(json.dumps({"round": number, "run": name, **found}), flush=True)
+    session.stop()
+
+
+if __name__ == "__main__":
+    main()
