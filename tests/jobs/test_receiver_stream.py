@@ -20,15 +20,14 @@ from micro_batch import MicroBatches
 from received_batches import ReceivedBatches
 from receiver_stream import WRITTEN_BY, ReceiverStream
 from streamops import batch_log, generations
-from streamops.batch_log import Entry
 from streamops.errors import ConfigurationError, DataLossError, LeaseLostError, StateError, UnavailableError
 from streamops.generations import Generation
 from streamops.job_spec import JobSpec, ReceiverSpec
 from streamops.offsets import TopicPartition as KnownPartition
-from streamops.offsets import seams
 from streamops.planned_batch import PlannedBatch
 
 from .conftest import Topics
+from .receiving import Committed, assert_contiguous, covered, entries, numbered, numbers, rows
 
 LIMIT_S = 120
 
@@ -106,10 +105,6 @@ def receiver_spec(spec: Callable[..., JobSpec]) -> Callable[..., JobSpec]:
     return make
 
 
-def entries(files: HadoopFiles, generation: int = 1) -> list[Entry]:
-    return list(batch_log.entries(files, generation))
-
-
 def until(running: Running, holds: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not holds():
@@ -117,30 +112,6 @@ def until(running: Running, holds: Callable[[], bool], what: str) -> None:
             raise running.ended_with
         assert time.monotonic() < deadline, f"{what}: not within {LIMIT_S} s"
         time.sleep(0.1)
-
-
-def covered(files: HadoopFiles, generation: int = 1) -> int:
-    return sum(entry.span for entry in entries(files, generation))
-
-
-def rows(spark: SparkSession, files: HadoopFiles) -> list[Any]:
-    return spark.read.parquet(f"{files.url}/output").collect()
-
-
-def numbers(spark: SparkSession, files: HadoopFiles) -> list[int]:
-    """The values in the sink, which are numbers, in order; a record that is there twice is in it twice."""
-    return sorted(int(bytes(row.value)) for row in rows(spark, files))
-
-
-def numbered(count: int, first: int = 0) -> list[bytes]:
-    return [str(number).encode() for number in range(first, first + count)]
-
-
-def assert_contiguous(files: HadoopFiles, generation: int = 1) -> None:
-    text = files.read(generations.path(generation))
-    assert text is not None
-    start = Generation.from_json(text).start
-    assert seams(start, ((entry.batch, entry.ranges) for entry in entries(files, generation))) == []
 
 
 @dataclass
@@ -187,24 +158,6 @@ def receive_without_processing(
         gate.opened.set()
         running.join()
     assert covered(files) == 0
-
-
-class Committed:
-    """What the consumer groups of a pipeline have committed."""
-
-    def __init__(self, topics: Topics) -> None:
-        self._admin = topics.admin
-
-    def of(self, topic: str) -> int:
-        """The sum over partitions, of the group that is furthest."""
-        return max((sum(self._offsets(group, topic)) for group in self._groups()), default=0)
-
-    def _groups(self) -> list[str]:
-        return [group["group_id"] for group in self._admin.list_groups() if group["group_id"].startswith("group.")]
-
-    def _offsets(self, group: str, topic: str) -> list[int]:
-        found = self._admin.list_group_offsets(group)[group]
-        return [position.offset for at, position in found.items() if at.topic == topic]
 
 
 def test_records_arrive_whole(

@@ -1,0 +1,88 @@
+"""The receiver job as a process of its own, started by spark-submit: what SIGTERM and a missing right do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hadoop_files import HadoopFiles
+from streamops import batch_log, lease
+from streamops.adapters.receiver_jar import receiver_jar
+from streamops.job_spec import JobSpec, ReceiverSpec
+from streamops.lease import Beat, JobState
+from streamops.settings import Settings, project_root
+from streamops.stack.jars import connector_jars
+from streamops.stack.java import spark_home
+
+from .conftest import Topics
+from .receiving import Committed, covered, numbered
+
+LIMIT_S = 180
+
+
+@pytest.fixture
+def submitted(tmp_path: Path) -> Iterator[Callable[[JobSpec], subprocess.Popen[bytes]]]:
+    """Starts the job by spark-submit in a session of this machine, with the settings of a receiver job."""
+    settings = Settings.load()
+    jars = ":".join(map(str, [*connector_jars(settings.jars), receiver_jar(settings)]))
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(spec: JobSpec) -> subprocess.Popen[bytes]:
+        conf = {
+            "spark.driver.extraClassPath": jars,
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.streaming.receiver.writeAheadLog.enable": "true",
+            "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+        }
+        command = [str(spark_home() / "bin" / "spark-submit"), "--master", "local[3]"]
+        command += [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
+        command += [str(settings.jobs / "receiver_stream.py"), spec.to_json()]
+        path = os.pathsep.join([str(settings.jobs), str(project_root() / "plugins")])
+        with (tmp_path / "log").open("wb") as log:
+            started.append(subprocess.Popen(
+                command, env={**os.environ, "PYTHONPATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}, stdout=log, stderr=log,
+                start_new_session=True,
+            ))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait(holds: Callable[[], bool], process: subprocess.Popen[bytes], what: str, log: Path) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert process.poll() is None, f"{what}: the job ended: {log.read_text()[-3000:]}"
+        assert time.monotonic() < deadline, f"{what}: not within {LIMIT_S} s: {log.read_text()[-3000:]}"
+        time.sleep(0.1)
+
+
+def test_told_to_end_it_processes_what_it_has_received(
+    files: HadoopFiles, topics: Topics, spec: Callable[..., JobSpec], tmp_path: Path,
+    submitted: Callable[[JobSpec], subprocess.Popen[bytes]],
+) -> None:
+    topic, log = topics.create(partitions=2), tmp_path / "log"
+    process = submitted(spec(
+        topic, approach="receiver", interval_s=4.0, transform="identity",
+        receiver=ReceiverSpec(1, "group", stop_within_s=60),
+    ))
+    wait(lambda: batch_log.read_head(files, 1) is not None, process, "the receiver is there", log)
+    topics.send(topic, numbered(5000))
+    wait(lambda: Committed(topics).of(topic) >= 5000, process, "everything is received", log)
+    process.send_signal(signal.SIGTERM)
+    process.wait(LIMIT_S)
+    assert covered(files) == 5000, log.read_text()[-3000:]
+    text = files.read(lease.beat_path(1))
+    assert text is not None
+    assert Beat.from_json(text).state is JobState.STOPPED, "the next driver need not wait"
