@@ -153,20 +153,19 @@ private[streamops] final class Reading(
     }
   }
 
-  /** Wait until so many records were due, and stay in the group meanwhile. */
+  /** Wait until so many records were due, as a member of the group that takes part in every rebalance. */
   private def keepToLimit(records: Int, beganNs: Long): Unit = {
     val each = limit()
     if (each < Long.MaxValue) {
       val untilNs = beganNs + (records * 1e9 / math.max(1L, each)).toLong
-      var polledNs = System.nanoTime()
-      while (!stopped() && System.nanoTime() < untilNs) {
-        Thread.sleep(math.max(1L, math.min(100L, (untilNs - System.nanoTime()) / 1000000L)))
-        if (System.nanoTime() - polledNs > StayInGroupEvery.toNanos) {
+      def left: Duration = Duration.ofNanos(untilNs - System.nanoTime())
+      if (left.compareTo(PollTimeout) < 0) Thread.sleep(math.max(0L, left.toMillis))
+      else {
+        while (!stopped() && !left.isNegative) {
           consumer.pause(consumer.assignment)
-          poll(Duration.ZERO)
-          consumer.resume(consumer.assignment)
-          polledNs = System.nanoTime()
+          poll(if (left.compareTo(PollTimeout) < 0) left else PollTimeout)
         }
+        consumer.resume(consumer.assignment)
       }
     }
   }
@@ -175,9 +174,6 @@ private[streamops] final class Reading(
 private[streamops] object Reading {
   private val PollTimeout = Duration.ofMillis(200)
   private val TopicTimeout = Duration.ofSeconds(30)
-
-  /** Far below `max.poll.interval.ms`, which is 5 minutes by default. */
-  private val StayInGroupEvery = Duration.ofSeconds(5)
 
   /** A receiver's blocks are small parts of a batch, as Spark's are: one every 0.2 s (`spark.streaming.blockInterval`). */
   private val ChunksASecond = 5L
