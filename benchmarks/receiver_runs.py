@@ -104,7 +104,7 @@ class Runs:
             time.sleep(0.05)
         # Spark cleans the log of finished batches; what was written is what Kafka held, and is measured on the way.
         written = sum(path.stat().st_size for path in (state / "checkpoint").rglob("log-*"))
-        streaming.stop(False)
+        streaming.stop()
         return {"records_per_s": counted.rate, "log_bytes": float(written)}
 
     def receiver(self) -> dict[str, float]:

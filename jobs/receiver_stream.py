@@ -170,7 +170,7 @@ class ReceiverStream:
             receiving.wait(streaming.isActive)
         finally:
             if not receiving.was_ended:
-                streaming.stop(False)
+                streaming.stop()
 
     def _caught_up(self, batches: ReceivedBatches) -> ReceivedBatches:
         """Process what earlier receivers stored, then remove their directories.

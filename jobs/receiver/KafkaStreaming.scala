@@ -50,14 +50,16 @@ final class KafkaStreaming(
   private val started = new AtomicInteger
   private val spark = session.asInstanceOf[ClassicSession].sparkContext
   private val streaming = new StreamingContext(spark, Duration(intervalMs))
-  private val giveUp = new CountDownLatch(1)
   @volatile private var stuck = false
+  @volatile private var doneMs = 0L
+  private var ids = Seq.empty[Int]
   private var hook: AnyRef = _
 
   def start(): Unit = {
     KafkaStreaming.running = this
     if (WriteAheadLogUtils.enableReceiverLog(spark.conf)) streaming.checkpoint(directory)
     val streams = Seq.fill(receivers)(new KafkaReceiverStream(streaming, settings, KafkaStreaming.Level))
+    ids = streams.map(_.id)
     val together = streaming.transform(streams, KafkaStreaming.union _)
     together.foreachRDD(KafkaStreaming.process _)
     streaming.addStreamingListener(new Watch)
@@ -67,38 +69,34 @@ final class KafkaStreaming(
 
   def isActive: Boolean = streaming.getState() == StreamingContextState.ACTIVE && !spark.isStopped
 
-  /** Stop receivers; gracefully: and process what they have stored, within the limit. The Spark context stays. */
-  def stop(gracefully: Boolean): Unit = {
+  /** Stop receivers and batches. What was received and not processed stays in the write-ahead log, or in Kafka. */
+  def stop(): Unit = {
     if (hook != null) ShutdownHookManager.removeShutdownHook(hook)
-    stopStreaming(gracefully)
+    streaming.stop(stopSparkContext = false, stopGracefully = false)
   }
 
+  /** The JVM ends. Spark's own graceful stop closes the log of blocks before it allocates the last of them to a batch, and
+    * then waits for them in vain; so batches go on here until one has begun after all that was received.
+    */
   private def end(): Unit =
     try {
+      val told = System.currentTimeMillis
+      val deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(stopWithinS)
       logInfo(s"told to end: what was received is processed, for up to $stopWithinS s")
-      stopStreaming(gracefully = !stuck)
+      while (doneMs <= told && !stuck && isActive && System.nanoTime() < deadline) {
+        ids.foreach(id => streaming.scheduler.receiverTracker.sendRateUpdate(id, KafkaStreaming.LowestRate))
+        Thread.sleep(200)
+      }
+      if (doneMs <= told) logWarning("not all of it is; what is left comes first at the next start")
       handler.ended()
     } catch { case NonFatal(error) => logWarning("the end was not graceful", error) }
 
-  private def stopStreaming(gracefully: Boolean): Unit = {
-    val ending = new CountDownLatch(1)
-    val thread = new Thread(
-      () => try streaming.stop(stopSparkContext = false, stopGracefully = gracefully) finally ending.countDown(),
-      "stop-streaming"
-    )
-    thread.setDaemon(true)
-    thread.start()
-    if (!ending.await(stopWithinS, TimeUnit.SECONDS)) {
-      logWarning(s"not stopped within $stopWithinS s; what was received and not processed comes first at the next start")
-      giveUp.countDown()
-    }
-  }
-
-  private[streamops] def process(rdd: SpannedRDD): Unit =
-    if (!handler.run(new ReceivedBatch(rdd, started.get))) {
+  private[streamops] def process(rdd: SpannedRDD, time: Time): Unit =
+    if (handler.run(new ReceivedBatch(rdd, started.get))) doneMs = time.milliseconds
+    else {
       // A batch that returned would count as done, and Spark would clean the log of what it held.
       stuck = true
-      giveUp.await()
+      new CountDownLatch(1).await()
     }
 
   private final class Watch extends StreamingListener {
@@ -122,8 +120,11 @@ object KafkaStreaming {
   /** Blocks that do not fit into memory go to disk. One copy: the write-ahead log, or else Kafka, holds the other. */
   private val Level = StorageLevel.MEMORY_AND_DISK_SER
 
-  /** Before Spark's own hook (51), which would end streaming without processing what was received. */
-  private val HookPriority = ShutdownHookManager.SPARK_CONTEXT_SHUTDOWN_PRIORITY + 2
+  /** Records a second. Spark takes no 0. */
+  private val LowestRate = 1L
+
+  /** Before all of Spark's own hooks: they end streaming at once, and the executor of a local session before it. */
+  private val HookPriority = ShutdownHookManager.DEFAULT_SHUTDOWN_PRIORITY + 1
 
   @volatile private var running: KafkaStreaming = _
 
@@ -133,5 +134,5 @@ object KafkaStreaming {
     new SpannedRDD(spanned.head.sparkContext.union(spanned), spanned.flatMap(_.infos).toArray)
   }
 
-  private def process(rdd: RDD[Chunk], time: Time): Unit = running.process(rdd.asInstanceOf[SpannedRDD])
+  private def process(rdd: RDD[Chunk], time: Time): Unit = running.process(rdd.asInstanceOf[SpannedRDD], time)
 }

@@ -20,7 +20,6 @@ def receiver_conf(pipeline: Pipeline, state_url: str) -> dict[str, str]:
         "spark.streaming.receiver.writeAheadLog.enable": _text(receiver.write_ahead_log),
         "spark.streaming.backpressure.enabled": "true",
         "spark.streaming.backpressure.initialRate": str(INITIAL_RATE),
-        "spark.streaming.gracefulStopTimeout": str(round(receiver.stop_within_s * 1000)),
         # Hadoop gives all hooks of a JVM 30 s by default, and a graceful stop is one of them.
         "spark.shutdown.timeout": f"{round(receiver.stop_within_s) + _MARGIN_S}s",
         "spark.streaming.ui.retainedBatches": "100",

@@ -40,6 +40,7 @@ def submitted(tmp_path: Path) -> Iterator[Callable[[JobSpec], subprocess.Popen[b
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.ui.enabled": "false",
             "spark.streaming.receiver.writeAheadLog.enable": "true",
+            "spark.shutdown.timeout": "90s",
             "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
         }
         command = [str(spark_home() / "bin" / "spark-submit"), "--master", "local[3]"]
