@@ -493,29 +493,43 @@ def test_members_that_come_and_go_cost_and_double_nothing(
 
 
 def test_a_slow_transform_slows_the_receiver_down(
-    files: HadoopFiles, topics: Topics, receivers: Callable[..., Running], receiver_spec: Callable[..., JobSpec],
-    streaming: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Spark's estimator sees that batches take longer than the interval; later batches are then smaller."""
+    """A fast topic and a transform of a thousand records a second: batches, backlog, delay and memory settle."""
     streaming(backpressure__initialRate="3000", backpressure__pid__minRate="10")
     topic = topics.create()
-    topics.send(topic, numbered(200_000))
+    topics.send(topic, numbered(40_000))
     run = MicroBatches.run
 
     def slow(batches: MicroBatches, frame: Any, number: int, ranges: Any) -> Any:
-        time.sleep(sum(part.span for part in ranges) / 1000)  # a thousand records a second
+        time.sleep(sum(part.span for part in ranges) / 1000)
         return run(batches, frame, number, ranges)
 
     monkeypatch.setattr(MicroBatches, "run", slow)
     running = receivers(receiver_spec(topic, interval_s=1.0))
+    runtime = spark._jvm.java.lang.Runtime.getRuntime()
 
-    def settled() -> bool:
-        spans = [entry.span for entry in entries(files) if entry.span]
-        return len(spans) > 5 and sum(spans[-3:]) / 3 < 1200
+    def backlog() -> int:
+        """Records received and not processed."""
+        return Committed(topics).of(topic) - covered(files)
 
-    until(running, settled, "batches become what the transform can take in an interval")
-    assert entries(files)[1].span > 1500, "they were larger before"
+    def live_mb() -> float:
+        spark._jvm.System.gc()
+        return float(runtime.totalMemory() - runtime.freeMemory()) / 2**20
+
+    def spans() -> list[int]:
+        return [entry.span for entry in entries(files) if entry.span]
+
+    until(running, lambda: len(spans()) > 5 and sum(spans()[-3:]) / 3 < 1200, "batches are what an interval can take")
+    assert spans()[0] > 1500, "they were larger before"
+    settled_records, settled_mb, batches = backlog(), live_mb(), len(spans())
+    until(running, lambda: len(spans()) >= batches + 8, "eight more batches")
+    assert backlog() <= settled_records + 1200, "what waits grows by less than a batch"
+    assert live_mb() < settled_mb + 30
+    until(running, lambda: covered(files) == 40_000, "everything is in a batch")
     running.stop()
+    assert numbers(spark, files) == list(range(40_000))
     assert_contiguous(files)
 
 
