@@ -1,7 +1,6 @@
 package org.apache.spark.streaming.streamops
 
-import java.util.concurrent.{CountDownLatch, TimeUnit}
-import java.util.concurrent.atomic.AtomicInteger
+import java.util.concurrent.{ConcurrentHashMap, CountDownLatch, TimeUnit}
 
 import scala.util.control.NonFatal
 
@@ -47,7 +46,7 @@ final class KafkaStreaming(
     stopWithinS: Long,
     handler: BatchHandler
 ) extends Logging {
-  private val started = new AtomicInteger
+  private val started = ConcurrentHashMap.newKeySet[Int]
   private val spark = session.asInstanceOf[ClassicSession].sparkContext
   private val streaming = new StreamingContext(spark, Duration(intervalMs))
   @volatile private var stuck = false
@@ -92,7 +91,7 @@ final class KafkaStreaming(
     } catch { case NonFatal(error) => logWarning("the end was not graceful", error) }
 
   private[streamops] def process(rdd: SpannedRDD, time: Time): Unit =
-    if (handler.run(new ReceivedBatch(rdd, started.get))) doneMs = time.milliseconds
+    if (handler.run(new ReceivedBatch(rdd, started.size))) doneMs = time.milliseconds
     else {
       // A batch that returned would count as done, and Spark would clean the log of what it held.
       stuck = true
@@ -100,13 +99,14 @@ final class KafkaStreaming(
     }
 
   private final class Watch extends StreamingListener {
-    override def onReceiverStarted(event: StreamingListenerReceiverStarted): Unit = started.incrementAndGet()
+    override def onReceiverStarted(event: StreamingListenerReceiverStarted): Unit =
+      started.add(event.receiverInfo.streamId)
 
     override def onReceiverError(event: StreamingListenerReceiverError): Unit =
       tell(event.receiverInfo.lastErrorMessage)
 
     override def onReceiverStopped(event: StreamingListenerReceiverStopped): Unit = {
-      started.decrementAndGet()
+      started.remove(event.receiverInfo.streamId)
       tell(event.receiverInfo.lastErrorMessage)
     }
 
