@@ -1,6 +1,6 @@
 """Programs as people wrote them for Spark 2, submitted as docs/kafka-utils.md says, against real brokers.
 
-They lie in old_programs/, and only the import of KafkaUtils is new.
+They lie in old_programs/, and only the import of KafkaUtils is new. STREAMOPS_TEST_SEED repeats the kills' moments.
 """
 
 from __future__ import annotations
@@ -36,26 +36,23 @@ if TYPE_CHECKING:
 
 PROGRAMS = Path(__file__).parent / "old_programs"
 JOBS = Path(__file__).parents[2] / "jobs"
+SEED = int(os.environ.get("STREAMOPS_TEST_SEED", "0")) or random.randrange(1, 10**6)
 RANGE = re.compile(r"^range ([\d.]+) (\d+) (\d+) (\d+)$", re.MULTILINE)
 
 
 class Program:
-    """A submitted program; what it prints goes to a file."""
+    """A submitted program. What it prints goes to one file, what Spark logs and Python warns of to another."""
 
-    def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
-        self.log = log
-        with log.open("wb") as output:
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self._printed, self._logged = folder / "printed", folder / "logged"
+        with self._printed.open("wb") as printed, self._logged.open("wb") as logged:
             self._process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
+                command, stdout=printed, stderr=logged, env=environment, start_new_session=True
             )
 
     @property
     def said(self) -> str:
-        return self.log.read_text("utf-8", errors="replace")
+        return self._logged.read_text("utf-8", "replace") + self._printed.read_text("utf-8", "replace")
 
     def until(self, holds: Callable[[], bool], what: str, timeout_s: float = 240) -> None:
         deadline = time.monotonic() + timeout_s
@@ -95,9 +92,11 @@ def submit(jars: str, tmp_path: Path) -> Iterator[Submit]:
             command += ["--conf", f"{name}={value}"]
         command += [str(PROGRAMS / program), *arguments]
         environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-        environment |= {"PYTHONUNBUFFERED": "1", "JAVA_HOME": str(Path(java()).resolve().parents[1])}
+        environment["JAVA_HOME"] = str(Path(java()).resolve().parents[1])
         environment.pop("PYTHONPATH", None)  # the program must find kafka_utils by --py-files
-        started.append(Program(command, tmp_path / f"{len(started)}.log", environment))
+        folder = tmp_path / f"program-{len(started)}"
+        folder.mkdir()
+        started.append(Program(command, folder, environment))
         return started[-1]
 
     yield run
@@ -169,6 +168,7 @@ def state(output: Path) -> dict[str, int]:
 def test_a_direct_stream_goes_on_from_its_checkpoint_after_kill_9(
     submit: Submit, topics: Topics, tmp_path: Path
 ) -> None:
+    chance = random.Random(SEED)
     topic = topics.create(partitions=2)
     output = tmp_path / "output"
     output.mkdir()
@@ -179,7 +179,7 @@ def test_a_direct_stream_goes_on_from_its_checkpoint_after_kill_9(
 
     def send(count: int) -> None:
         for partition in range(2):
-            lines = [f"w{random.randrange(20)} w{random.randrange(20)}" for _ in range(count)]
+            lines = [f"w{chance.randrange(20)} w{chance.randrange(20)}" for _ in range(count)]
             topics.send(topic, [line.encode() for line in lines], partition=partition)
             sent.update(word for line in lines for word in line.split(" "))
 
@@ -190,7 +190,7 @@ def test_a_direct_stream_goes_on_from_its_checkpoint_after_kill_9(
         program.until(lambda was=counted: sum(state(output).values()) > was, "the first batch")
         for _ in range(5):
             send(20)
-            time.sleep(random.uniform(0, 0.6))
+            time.sleep(chance.uniform(0, 0.6))
         program.kill()
         runs.append(printed_ranges(program.said))
         send(50)
@@ -198,7 +198,7 @@ def test_a_direct_stream_goes_on_from_its_checkpoint_after_kill_9(
     program = submit("recoverable_wordcount.py", *arguments, **conf)
     send(50)
     program.until(lambda: sum(state(output).values()) >= sum(sent.values()), "all records are counted")
-    assert state(output) == dict(sent)
+    assert state(output) == dict(sent), f"seed {SEED}"
     runs.append(printed_ranges(program.said))
     assert sum(batches[0][1] for batches in runs[0].values()) <= 40, "back-pressure begins with the initial rate"
     for run in runs:
@@ -220,17 +220,19 @@ def test_receivers_with_the_write_ahead_log_lose_nothing_to_kill_9(
     topics.send(topic, [b"a b"] * 100, partition=0)
     program = submit("recoverable_wordcount.py", *arguments, cores=4, **conf)  # two receivers take a core each
     program.until(lambda: sum(state(output).values()) == 200, "the first counts")
-    for _ in range(10):
-        topics.send(topic, [b"a c"] * 20, partition=1)
-        time.sleep(0.1)
+    chance = random.Random(SEED)
+    expected = {f"c{number}" for number in range(200)}
+    for number in range(0, 200, 20):
+        topics.send(topic, [f"a c{n}".encode() for n in range(number, number + 20)], partition=1)
+        time.sleep(chance.uniform(0, 0.2))
     program.kill()
     program = submit("recoverable_wordcount.py", *arguments, cores=4, **conf)
     topics.send(topic, [b"d"] * 10, partition=0)
-    program.until(lambda: state(output).get("d", 0) >= 10 and state(output)["c"] >= 200, "all records are counted")
-    # A block that was stored and not committed when the program was killed is read again: at least once.
+    program.until(lambda: expected | {"d"} <= state(output).keys(), f"all records are counted (seed {SEED})")
+    # What was stored and not yet committed when the program was killed comes twice; what was committed before, once.
     counts = state(output)
     assert counts["b"] == 100
-    assert counts["a"] - counts["b"] == counts["c"]
+    assert counts["a"] == 100 + sum(counts[word] for word in expected)
     assert "Creating new context" not in program.said
 
 
