@@ -1,8 +1,8 @@
 """### Keep a receiver streaming job running
 
-One DAG for each pipeline of `pipelines.yaml` with `approach: receiver`. **The run is the job's life**: it runs while the
-job does, deferred, without a worker slot. The task `driver` submits the Spark driver, supervised, waits for its first
-batch in the batch log, and then follows it.
+One DAG for each pipeline of `pipelines.yaml` with `approach: receiver`. **The run is the job's life**: it runs while
+the job does, deferred, without a worker slot. The task `driver` submits the Spark driver, supervised, waits for its
+first batch in the batch log, and then follows it.
 
 **Symptom**: the task is `up_for_retry` or `failed`, or the run is there and no new batches are (`streamops status`).
 
@@ -13,8 +13,8 @@ batch in the batch log, and then follows it.
 4. To stop the job: pause this DAG, then mark the task or the run as failed. What was received is processed first, for
    up to `receiver.stop_within_s` seconds; what is left then stays in the write-ahead log.
 
-**Is it safe to repeat?** Yes. A new driver first processes what the write-ahead log holds, then reads on where the batch
-log ends; a lease keeps two drivers from writing.
+**Is it safe to repeat?** Yes. A new driver first processes what the write-ahead log holds, then reads on where the
+batch log ends; a lease keeps two drivers from writing.
 
 **How to undo**: unpause, or trigger the DAG. Output that was written is not touched by any of this.
 """

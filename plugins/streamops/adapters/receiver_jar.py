@@ -14,7 +14,6 @@ from streamops.adapters.spark_install import spark_home
 from streamops.errors import ConfigurationError
 from streamops.settings import Settings
 
-
 RECEIVER_JARS = "streamops-receiver-*.jar"
 
 
