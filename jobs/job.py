@@ -1,6 +1,6 @@
 """The life of a driver: who it is, the lease it takes, the generation it goes on with, and how it ends.
 
-What both entry points share; neither approach is named here.
+What the entry points share; none of them is named here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+
+from pyspark.sql import SparkSession
 
 import transforms
 from bad_records import BadRecords
@@ -30,9 +33,6 @@ from streamops.errors import ConfigurationError, LeaseLostError, StateError, Str
 from streamops.generations import Generation
 from streamops.job_spec import JobSpec
 from streamops.offsets import Offsets
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 log = logging.getLogger("streamops.job")
 
@@ -84,12 +84,14 @@ class Job:
             text = self.files.read(generations.path(number))
             assert text is not None
             return self._of_this_approach(Generation.from_json(text))
+        spec = self.spec
         first = Generation(
             pipeline=self.spec.pipeline,
             number=1,
             approach=self.spec.approach,
-            start=self.positions.starting_at(self.spec.starting_offsets),
-            reason=f"first start, at {json.dumps(self.spec.starting_offsets)}",
+            # A folder has no offsets: Spark's checkpoint names the files that were read.
+            start=self.positions.starting_at(spec.starting_offsets) if spec.folder is None else {},
+            reason=f"first start, at {json.dumps(spec.starting_offsets) if spec.folder is None else spec.folder.path}",
             opened_at=now(),
         )
         assert self.held is not None
@@ -123,9 +125,9 @@ class Job:
         if generation.approach != self.spec.approach:
             raise ConfigurationError(
                 f"{self.spec.pipeline} is a {self.spec.approach} pipeline now, and generation {generation.number} of "
-                f"its state directory belongs to the {generation.approach} approach",
-                f"Write `approach: {generation.approach}` again, or give the pipeline another name and, as "
-                "`starting_offsets`, the offsets of the batch log's last entry (`streamops batches`).",
+                f"its state directory belongs to a {generation.approach} pipeline",
+                f"Make it a {generation.approach} pipeline again, or give it another name and, for topics, as "
+                "`starting_offsets` the offsets of the batch log's last entry (`streamops batches`).",
             )
         return generation
 
@@ -159,7 +161,14 @@ class Job:
     def stop(self, stopped: StreamopsError) -> NoReturn:
         """End this driver for good: say why where on-call looks, and exit with 0, on which Spark relaunches nothing."""
         log.error("stopped: %s", stopped)
-        self.record = replace(self.record, stopped_at=now(), stop_kind=stopped.kind, reason=str(stopped))
+        self._end(stopped.kind, str(stopped))
+
+    def finish(self, summary: str) -> NoReturn:
+        """End this driver because its work is done."""
+        self._end(drivers.FINISHED, summary)
+
+    def _end(self, kind: str, reason: str) -> NoReturn:
+        self.record = replace(self.record, stopped_at=now(), stop_kind=kind, reason=reason)
         self._write_record()
         if self.held is not None:
             self.held.end()
@@ -168,6 +177,31 @@ class Job:
 
     def _write_record(self) -> None:
         self.files.replace(drivers.path(self.driver), self.record.to_json())
+
+
+def drive(approach: str, work: Callable[[Job], None]) -> None:
+    """What an entry point does: read the job spec, start Spark, work, and end for good where that is what is due."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    spec = read_spec(sys.argv[1:], approach)
+    session = SparkSession.builder.appName(f"streamops {spec.pipeline}").getOrCreate()
+    job = Job(session, spec, driver_id(session))
+    try:
+        work(job)
+    except StreamopsError as stopped:
+        if not stopped.retryable:
+            job.stop(stopped)
+        _crash(session)
+    except Exception:  # noqa: BLE001  whatever it is, another driver may get further
+        _crash(session)
+
+
+def _crash(session: SparkSession) -> NoReturn:
+    """End Python and the JVM at once, to be relaunched: threads of Spark's would keep a JVM without its job alive."""
+    log.exception("the job fails; a supervised driver is started again")
+    with suppress(Exception):
+        session._jvm.java.lang.Runtime.getRuntime().halt(1)
+    os._exit(1)
 
 
 def read_spec(arguments: list[str], approach: str) -> JobSpec:

@@ -1,9 +1,9 @@
 """Parquet files, a folder a batch: `generation=1/batch=217/part-….parquet` below the pipeline's output.
 
 The rows are written aside and the folder is renamed, in one step on `file:` and HDFS, so a reader never sees half a
-batch. A folder that is there already holds the same batch whole: a driver that died before it could log it wrote it,
-or one that was thought dead. It is kept and the new one dropped. Replacing it would mean a moment without any, and a
-driver killed in that moment would leave a logged batch without its output.
+batch. A batch without rows gets none. A folder that is there already holds the same batch whole: a driver that died
+before it could log it wrote it, or one that was thought dead. It is kept and the new one dropped. Replacing it would
+mean a moment without any, and a driver killed in that moment would leave a logged batch without its output.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ class ParquetSink:
         observed.write.mode("overwrite").parquet(f"{self._files.url}/{self._aside(batch)}")
         return int(counted.get["rows"])
 
-    def publish(self, batch: Batch, rows: int) -> tuple[str, int]:
+    def publish(self, batch: Batch, rows: int) -> tuple[str | None, int]:
         aside, target = self._aside(batch), folder(batch)
+        if not rows:
+            self._files.delete(aside)
+            return None, 0
         label = {"rows": rows, "ranges": [taken.as_dict() for taken in batch.ranges], "epoch": self._epoch}
         self._files.replace(f"{aside}/{LABEL}", json.dumps(label))
         if not self._files.publish_new(aside, target):

@@ -18,12 +18,16 @@ from streamops.lease import Owner
 FORMAT = "streamops.driver/1"
 DIRECTORY = "drivers"
 
+#: The `stop_kind` of a driver whose work was done, which only a batch's ever is.
+FINISHED = "finished"
+
 
 @dataclass(frozen=True)
 class DriverRecord:
     """One driver. `epoch` is that of the lease it took, None while it holds none. Times are UTC, ISO 8601.
 
-    `stop_kind` is one word (`lease_lost`, `bad_record`, …, see `errors.JobStopped`), `reason` a text for people.
+    `stop_kind` is one word (`lease_lost`, `bad_record`, …, see `errors.JobStopped`, or `finished`), `reason` a text for
+    people.
     """
 
     driver: str

@@ -20,6 +20,27 @@ StartingOffsets = str | dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
+class ReceiverSpec:
+    """What a receiver job is told beyond other jobs.
+
+    Each start of the receivers joins a group of its own, `<consumer_group>.<generation>.<epoch>.<start>`.
+    """
+
+    receivers: int
+    consumer_group: str
+    write_ahead_log: bool = True
+    stop_within_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class FolderSpec:
+    """The folder that a `folder_stream` or `folder_batch` reads, and how many words the latter's result names."""
+
+    path: str
+    top: int = 100
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """Settings of one pipeline's job. URLs are those that Hadoop's file systems read (`file:`, `hdfs:`, `s3a:`)."""
 
@@ -40,6 +61,8 @@ class JobSpec:
     dead_letter_topic: str | None = None
     max_dead_letters: int = 1000
     supersedes: tuple[str, ...] = ()
+    receiver: ReceiverSpec | None = None
+    folder: FolderSpec | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -67,6 +90,8 @@ class JobSpec:
                 "topics": tuple(data["topics"]),
                 "supersedes": tuple(data.get("supersedes", ())),
                 "owner": Owner.from_dict(data["owner"]),
+                "receiver": ReceiverSpec(**data["receiver"]) if data.get("receiver") else None,
+                "folder": FolderSpec(**data["folder"]) if data.get("folder") else None,
             })
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(

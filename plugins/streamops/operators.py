@@ -119,7 +119,7 @@ class StreamingJobOperator(SparkSubmitOperator):
             self._raise(error)
 
     def after_driver(self, context: Context, event: dict[str, Any]) -> None:
-        """The driver is gone. A streaming job never just finishes, so this raises, or goes on with its successor."""
+        """The driver is gone: done, where it says so; else this raises, or goes on with the driver's successor."""
         driver = str(event["driver"])
         try:
             drivers = self._open()
@@ -130,6 +130,9 @@ class StreamingJobOperator(SparkSubmitOperator):
                     f"the Spark master no longer knows driver {driver}. Another try submits a new driver, which goes "
                     "on from the batch log."
                 )
+            if (summary := drivers.finished(driver)) is not None:
+                self.log.info("driver %s has finished: %s", driver, summary)
+                return
             raise drivers.why_ended(driver, f"driver {driver} of {self.pipeline} ended ({event['state']})")
         except StreamopsError as error:
             if error.retryable:

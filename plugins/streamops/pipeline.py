@@ -189,7 +189,11 @@ class Pipeline(Section):
             return data
         if data.get("state_directory") is None and "name" in data:
             data = {**data, "state_directory": data["name"]}
-        return {"interval_s": 2, **data} if data.get("source") == "folder" else data
+        if data.get("source") == "folder":
+            folder = data.get("folder")
+            ends = isinstance(folder, dict) and folder.get("mode") == "batch"
+            data = {"interval_s": 2, **({"run": "manual"} if ends else {}), **data}
+        return data
 
 
 #: Sections of a pipeline whose keys are taken one by one from `defaults`; any other key is taken whole.

@@ -133,12 +133,12 @@ def unreadable(pipeline: str, reason: str) -> PipelineStatus:
 
 
 def rate(recent: Sequence[Entry], now: datetime) -> float | None:
-    """Records a second over the last minute, 0 when no batch ended in it; None when there never was a batch.
+    """Records a second over the last minute, 0 when no batch ended in it; None when there never was one with offsets.
 
     A pipeline that has run for less than a minute, or whose minute has more batches than were read, is measured since
     the start of the first batch that counts.
     """
-    if not recent:
+    if not any(entry.ranges for entry in recent):
         return None
     counted = [entry for entry in recent if _age_s(entry.finished_at, now) <= RATE_WINDOW_S]
     if not counted:

@@ -37,9 +37,30 @@ def stream_dag(pipeline: Pipeline, doc_md: str) -> DAG:
         # A run that is triggered on a paused DAG stays queued without a word, and a manual one does nothing by itself.
         # Whether one that starts by itself waits for a person at first is Airflow's own setting.
         is_paused_upon_creation=False if pipeline.run == "manual" else None,
-        tags=["streamops", "stream", pipeline.approach],
+        tags=["streamops", "stream", pipeline.job],
         doc_md=f"{doc_md}\n\n{_settings_of(pipeline)}",
     )
+    _add_driver(dag, pipeline)
+    return dag
+
+
+def batch_dag(pipeline: Pipeline, doc_md: str) -> DAG:
+    """The DAG of a pipeline whose job ends by itself: `batch_<pipeline>`, started by a person or another DAG."""
+    dag = DAG(
+        f"batch_{pipeline.name}",
+        schedule=None,
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        tags=["streamops", "batch", pipeline.job],
+        doc_md=f"{doc_md}\n\n{_settings_of(pipeline)}",
+    )
+    _add_driver(dag, pipeline)
+    return dag
+
+
+def _add_driver(dag: DAG, pipeline: Pipeline) -> None:
     StreamingJobOperator(
         task_id=TASK_ID,
         dag=dag,
@@ -53,14 +74,16 @@ def stream_dag(pipeline: Pipeline, doc_md: str) -> DAG:
             [RetryRule(exception=RunningDriverEndedError, action=RetryAction.RETRY, retry_delay=FIRST_DELAY)]
         ),
     )
-    return dag
 
 
 def _settings_of(pipeline: Pipeline) -> str:
+    read = ", ".join(f"`{topic}`" for topic in pipeline.topics) + f" by the {pipeline.approach} approach"
+    if pipeline.folder is not None:
+        read = f"the folder `{pipeline.folder.path}`"
+    often = "once" if pipeline.job == "folder_batch" else f"a batch every {pipeline.interval_s:g} s"
     return "\n".join([
         f"### Pipeline `{pipeline.name}`",
-        f"- reads {', '.join(f'`{topic}`' for topic in pipeline.topics)} by the {pipeline.approach} approach, "
-        f"a batch every {pipeline.interval_s:g} s",
+        f"- reads {read}, {often}",
         f"- transform `{pipeline.transform}`, sink `{pipeline.sink.type}`",
         f"- state directory `{pipeline.state_directory}` below the connection `{pipeline.connections.storage}`",
         f"- must log its first batch within {pipeline.start_timeout_s:g} s of its submission",

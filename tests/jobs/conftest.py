@@ -20,7 +20,7 @@ from job import Job
 from streamops.adapters.connections import Connection
 from streamops.adapters.state_files import StateFiles
 from streamops.adapters.submission import hadoop_url
-from streamops.job_spec import JobSpec
+from streamops.job_spec import FolderSpec, JobSpec
 from streamops.lease import Owner, OwnerKind
 from streamops.settings import Settings
 from streamops.stack import receiver_jar
@@ -141,14 +141,48 @@ def spec(tmp_path: Path, kafka: str) -> Callable[..., JobSpec]:
     return make
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder that `folder_spec` reads."""
+    made = tmp_path / "incoming"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def folder_spec(tmp_path: Path, folder: Path) -> Callable[..., JobSpec]:
+    def make(approach: str, **changes: Any) -> JobSpec:
+        state = (tmp_path / "state").as_uri()
+        plain = JobSpec(
+            pipeline="p",
+            approach=approach,
+            topics=(),
+            kafka={},
+            state_url=state,
+            output_url=f"{state}/output",
+            transform="word_count",
+            sink="parquet",
+            interval_s=0.2,
+            starting_offsets="earliest",
+            on_data_loss="stop",
+            on_bad_record="fail",
+            owner=Owner(OwnerKind.SHELL),
+            folder=FolderSpec(folder.as_uri()),
+        )
+        return replace(plain, **changes)
+
+    return make
+
+
 class RunningStream:
-    """A direct stream in a thread of this process, as a driver of its own."""
+    """A stream over topics or a folder in a thread of this process, as a driver of its own."""
 
     def __init__(self, session: SparkSession, spec: JobSpec, driver: str) -> None:
         from direct_stream import DirectStream
+        from folder_stream import FolderStream
 
         self.job = Job(session, spec, driver)
-        self.stream = DirectStream(self.job)
+        self.stream = {"direct": DirectStream, "folder_stream": FolderStream}[spec.approach](self.job)
         self.ended_with: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"driver {driver}", daemon=True)
         self._thread.start()

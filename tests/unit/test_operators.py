@@ -10,6 +10,7 @@ import pytest
 
 from streamops.adapters.connections import Connection
 from streamops.adapters.submission import job_spec, submission
+from streamops.errors import JobStopped, StreamopsError
 from streamops.lease import Owner, OwnerKind
 from streamops.pipeline import Pipeline
 from streamops.settings import Settings, project_root
@@ -70,6 +71,34 @@ def test_the_drivers_id_is_told_as_soon_as_the_master_has_given_it(tmp_path: Pat
     hook._process_spark_submit_log(lines)
     assert told == ["driver-20261120030000-0007"]
     assert hook._driver_id == "driver-20261120030000-0007"
+
+
+class EndedDriver:
+    """What the operator asks of PipelineDrivers about a driver that has ended."""
+
+    def __init__(self, summary: str | None) -> None:
+        self.summary = summary
+
+    def finished(self, _driver: str) -> str | None:
+        return self.summary
+
+    def why_ended(self, _driver: str, what: str) -> StreamopsError:
+        return JobStopped(what)
+
+
+@pytest.mark.usefixtures("airflow")
+def test_a_task_succeeds_when_its_driver_says_that_it_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from streamops.operators import StreamingJobOperator
+
+    task = StreamingJobOperator(task_id="driver", pipeline="archive")
+    event = {"driver": "driver-1", "standing": "ended", "state": "FINISHED"}
+    monkeypatch.setattr(task, "_open", lambda: EndedDriver("12 words"))
+    task.after_driver({}, event)  # type: ignore[typeddict-item]
+    monkeypatch.setattr(task, "_open", lambda: EndedDriver(None))
+    with pytest.raises(AirflowFailException, match="ended"):
+        task.after_driver({}, event)  # type: ignore[typeddict-item]
 
 
 @pytest.mark.usefixtures("airflow")

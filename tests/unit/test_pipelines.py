@@ -53,9 +53,7 @@ def sums(**keys: Any) -> dict[str, Any]:
 def files(mode: str = "stream", **keys: Any) -> dict[str, Any]:
     """GOOD with one pipeline that reads a folder in place of topics."""
     folder = {"path": "/data/incoming", "mode": mode}
-    run = {"run": "manual"} if mode == "batch" else {}
-    entry = {"source": "folder", "folder": folder, "transform": "word_count", "sink": {"type": "parquet"}, **run}
-    entry |= keys
+    entry = {"source": "folder", "folder": folder, "transform": "word_count", "sink": {"type": "parquet"}, **keys}
     return changed("pipelines", "sums", to={key: value for key, value in entry.items() if value is not ...})
 
 
@@ -112,16 +110,16 @@ def test_defaults_are_for_every_pipeline_and_sections_are_merged_by_key() -> Non
     assert pipeline.receiver.receivers == 1, "a default of the other approach is not for it"
 
 
-@pytest.mark.parametrize(("data", "job", "interval_s"), [
-    pytest.param(files(), "folder_stream", 2, id="a stream has an interval of its own"),
-    pytest.param(files(interval_s=5), "folder_stream", 5, id="unless it says another"),
-    pytest.param(files("batch"), "folder_batch", 2, id="a batch"),
-    pytest.param(files(folder={"path": "hdfs://nn:8020/in"}), "folder_stream", 2, id="a URL, and a stream by default"),
-    pytest.param(GOOD, "direct", 10, id="topics"),
+@pytest.mark.parametrize(("data", "job", "interval_s", "run"), [
+    pytest.param(files(), "folder_stream", 2, "always", id="a stream has an interval of its own"),
+    pytest.param(files(interval_s=5), "folder_stream", 5, "always", id="unless it says another"),
+    pytest.param(files("batch"), "folder_batch", 2, "manual", id="a batch is started by somebody"),
+    pytest.param(files(folder={"path": "hdfs://nn/in"}), "folder_stream", 2, "always", id="a URL, a stream by default"),
+    pytest.param(GOOD, "direct", 10, "always", id="topics"),
 ])
-def test_what_is_read_says_which_job_runs(data: dict[str, Any], job: str, interval_s: float) -> None:
+def test_what_is_read_says_which_job_runs(data: dict[str, Any], job: str, interval_s: float, run: str) -> None:
     pipeline = read(data).pipelines["sums"]
-    assert (pipeline.job, pipeline.interval_s) == (job, interval_s)
+    assert (pipeline.job, pipeline.interval_s, pipeline.run) == (job, interval_s, run)
 
 
 def test_defaults_for_topics_are_not_for_folders() -> None:

@@ -16,7 +16,7 @@ from streamops.adapters.connections import Connection
 from streamops.adapters.receiver_jar import jar_name
 from streamops.adapters.submission import connector_jars, hadoop_url, job_spec, submission, submit_environment
 from streamops.errors import ConfigurationError
-from streamops.job_spec import JobSpec
+from streamops.job_spec import FolderSpec, JobSpec
 from streamops.lease import Owner, OwnerKind
 from streamops.pipeline import Pipeline
 from streamops.settings import Settings, project_root
@@ -113,6 +113,19 @@ def test_drivers_get_the_modules_that_spark_opens_for_every_other_jvm(settings: 
     options = submission(declared, spec, settings).conf["spark.driver.extraJavaOptions"].split()
     assert "--add-opens=java.base/java.nio=ALL-UNNAMED" in options
     assert options[-1] == "-Dmine=1"
+
+
+@pytest.mark.parametrize("mode", ["stream", "batch"])
+def test_a_folder_job_needs_no_kafka(settings: Settings, mode: str) -> None:
+    declared = Pipeline.model_validate({
+        "name": "files", "source": "folder", "folder": {"path": "/in", "mode": mode}, "transform": "word_count",
+        "sink": {"type": "parquet"},
+    })
+    spec = job_spec(declared, kafka=None, storage=STORAGE, owner=OWNER)
+    assert (spec.approach, spec.topics, spec.kafka) == (f"folder_{mode}", (), {})
+    assert spec.folder == FolderSpec("/in", 100)
+    assert JobSpec.from_json(spec.to_json()) == spec
+    assert Path(submission(declared, spec, settings).arguments[0]).name == f"folder_{mode}.py"
 
 
 def test_a_receiver_job_has_its_jar_on_both_class_paths(settings: Settings) -> None:

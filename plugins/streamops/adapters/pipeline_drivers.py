@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from streamops import evidence, pipelines
+from streamops import drivers, evidence, pipelines
 from streamops.adapters.connections import connection
 from streamops.adapters.spark_master import Cluster, SparkMaster
 from streamops.adapters.state_files import StateFiles
@@ -88,7 +88,7 @@ class PipelineDrivers:
         names = self.pipeline.connections
         spec = job_spec(
             self.pipeline,
-            kafka=connection(names.kafka),
+            kafka=connection(names.kafka) if self.pipeline.source == "kafka" else None,
             storage=connection(names.storage),
             owner=owner,
             supersedes=supersedes,
@@ -195,6 +195,11 @@ class PipelineDrivers:
             return DriverEndedError(text) if said.stop_kind in _WORTH_A_TRY else JobStopped(text)
         tail = self.master.log_tail(driver)
         return DriverEndedError(f"{what}; it did not say why\n{tail or 'Its log cannot be reached.'}")
+
+    def finished(self, driver: str) -> str | None:
+        """What a driver said when its work was done; None for one that ended otherwise, or lives."""
+        said = evidence.record(self.files, driver)
+        return said.reason if said is not None and said.stop_kind == drivers.FINISHED else None
 
     def settled(
         self, driver: str, settle_s: float, certain: frozenset[Standing], say: Say, check: Check = _go_on

@@ -85,9 +85,11 @@ def _latest_offsets(pipelines: list[Pipeline]) -> dict[str, Offsets | str]:
     from streamops.adapters.broker import Broker
     from streamops.adapters.connections import connection
 
-    latest: dict[str, Offsets | str] = {}
-    for conn_id in {pipeline.connections.kafka for pipeline in pipelines}:
-        readers = [pipeline for pipeline in pipelines if pipeline.connections.kafka == conn_id]
+    of_folders = [pipeline for pipeline in pipelines if pipeline.source == "folder"]
+    latest: dict[str, Offsets | str] = dict.fromkeys((each.name for each in of_folders), "a folder has no offsets")
+    of_topics = [pipeline for pipeline in pipelines if pipeline.source == "kafka"]
+    for conn_id in {pipeline.connections.kafka for pipeline in of_topics}:
+        readers = [pipeline for pipeline in of_topics if pipeline.connections.kafka == conn_id]
         try:
             with Broker.connect(connection(conn_id), timeout_s=_BROKER_TIMEOUT_S) as broker:
                 for pipeline in readers:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from streamops.adapters.state_files import StateFiles
 
 
 def command(
@@ -17,7 +20,8 @@ def command(
 ) -> None:
     """Print the totals of every word over all batches, from the sink.
 
-    Only batches that the batch log names count; rows are compared with it, and a difference is an error (exit 5).
+    Only batches that the batch log names count; rows are compared with it, and a difference is an error (exit 5). Of a
+    batch over a folder, the newest result is printed: its most frequent words, and how much it counted.
     """
     from streamops.adapters.pipeline_files import declared, state_files
     from streamops.adapters.sink_reader import SinkReader
@@ -26,6 +30,9 @@ def command(
     found = declared(pipelines).pipeline(pipeline)
     require_word_counts(found.name, found.transform, found.sink.type)
     files = state_files(found)
+    if found.job == "folder_batch":
+        _show_result(found.name, files, top, as_json)
+        return
     follower = CountsFollower(files, SinkReader(files).word_counts)
     follower.update()
     counts = follower.totals
@@ -39,3 +46,17 @@ def command(
     typer.echo(
         f"{counts.total():,} words, {len(counts):,} of them different, in {follower.batches:,} batches", err=True
     )
+
+
+def _show_result(pipeline: str, files: StateFiles, top: int | None, as_json: bool) -> None:
+    from streamops import word_totals
+    from streamops.errors import StateError
+    from streamops.word_totals import WordTotals
+
+    newest = word_totals.newest(files.names(word_totals.DIRECTORY))
+    text = files.read(word_totals.path(newest)) if newest is not None else None
+    if text is None:
+        raise StateError(f"{pipeline} has no result yet", f"Run it: streamops submit {pipeline}, or its DAG.")
+    totals = WordTotals.from_json(text)
+    typer.echo(json.dumps(dict(totals.top[:top])) if as_json else totals.table(top))
+    typer.echo(f"{totals.summary()}, in {totals.folder} at {totals.finished_at}", err=True)

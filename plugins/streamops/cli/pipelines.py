@@ -42,13 +42,13 @@ def validate(
 
 @app.command(name="list")
 def list_pipelines(pipelines: File = None, as_json: AsJson = False) -> None:
-    """The pipelines that are declared, one a line: name, approach, topics, transform, sink, how it is run."""
+    """The pipelines that are declared, one a line: name, job, what it reads, transform, sink, how it is run."""
     declared = _load(pipelines).pipelines
     if as_json:
         typer.echo(json.dumps([pipeline.model_dump(mode="json") for pipeline in declared.values()], indent=2))
         return
-    rows = [(pipeline.name, pipeline.approach, ",".join(pipeline.topics), pipeline.transform, pipeline.sink.type,
-             pipeline.run) for pipeline in declared.values()]
+    rows = [(pipeline.name, pipeline.job, pipeline.folder.path if pipeline.folder else ",".join(pipeline.topics),
+             pipeline.transform, pipeline.sink.type, pipeline.run) for pipeline in declared.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,77 @@
+"""What a batch over a folder has counted: one JSON file for each run, `results/000004.json` below the state directory.
+
+Standard library only: this module travels to the Spark driver.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from streamops.errors import StateError
+
+FORMAT = "streamops.word_totals/1"
+DIRECTORY = "results"
+
+
+@dataclass(frozen=True)
+class WordTotals:
+    """The counts of one run, which is the generation of that number.
+
+    `lines` counts those that are not empty, `words` every word, `different_words` each once. `top` are the most
+    frequent ones with their counts, largest first, and by the word where counts are equal. `finished_at` is UTC,
+    ISO 8601.
+    """
+
+    pipeline: str
+    generation: int
+    folder: str
+    driver: str
+    finished_at: str
+    lines: int
+    words: int
+    different_words: int
+    top: tuple[tuple[str, int], ...]
+
+    def to_json(self) -> str:
+        return json.dumps({
+            "format": FORMAT, **asdict(self), "top": [{"word": word, "count": count} for word, count in self.top]})
+
+    @classmethod
+    def from_json(cls, text: str) -> WordTotals:
+        """The totals that `to_json` wrote. Raises StateError on any other format."""
+        try:
+            data = json.loads(text)
+            if (found := data.pop("format")) != FORMAT:
+                raise StateError(
+                    f"a result says format {found!r}; this version of streamops reads {FORMAT!r}",
+                    "Run the version of streamops that wrote it, or a newer one.",
+                )
+            return cls(**{**data, "top": tuple((each["word"], each["count"]) for each in data["top"])})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StateError(
+                f"a result cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
+                "It is written whole or not at all, so something else changed it. Run the batch again.",
+            ) from error
+
+    def summary(self) -> str:
+        return (
+            f"{self.lines:,} lines that are not empty, {self.words:,} words, {self.different_words:,} of them different"
+        )
+
+    def table(self, most: int | None = None) -> str:
+        """The most frequent words, one a line, their counts before them."""
+        rows = self.top[:most]
+        width = max((len(f"{count:,}") for _, count in rows), default=1)
+        return "\n".join(f"{count:>{width},}  {word}" for word, count in rows)
+
+
+def path(generation: int) -> str:
+    return f"{DIRECTORY}/{generation:06d}.json"
+
+
+def newest(names: Iterable[str]) -> int | None:
+    """The generation of the newest result among the names in the directory, or None when there is none."""
+    numbers = [int(stem) for name in names if (stem := name.removesuffix(".json")) != name and stem.isdigit()]
+    return max(numbers, default=None)
