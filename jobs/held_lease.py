@@ -51,7 +51,10 @@ class HeldLease:
         self._state = state
         self._batch = self._batch if batch is None else batch
         if changed:
-            self._beat()
+            try:
+                self._beat()
+            except Exception:  # the next beat says it; a batch, or a restart, does not fail for that
+                log.warning("a beat could not be written", exc_info=True)
 
     def end(self) -> None:
         """Stop beating and say that the job ended itself."""

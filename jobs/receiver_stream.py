@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.java_gateway import ensure_callback_server_started
-from pyspark.sql import SparkSession
 
 import restarts
 from bad_records import cause
-from job import Job, driver_id, read_spec
+from job import Job, drive
 from received_batches import ReceivedBatches
 from streamops import generations
 from streamops.errors import ConfigurationError, StateError, StreamopsError, UnavailableError
@@ -169,8 +167,8 @@ class ReceiverStream:
             _start(streaming)
             receiving.wait(streaming.isActive)
         finally:
-            if not receiving.was_ended:
-                streaming.stop()
+            if not receiving.was_ended and not streaming.stop():
+                raise NotStoppedError("Spark could not stop the receivers in this process")
 
     def _caught_up(self, batches: ReceivedBatches) -> ReceivedBatches:
         """Process what earlier receivers stored, then remove their directories.
@@ -208,6 +206,10 @@ class NotStartedError(Exception):
     """Spark could not start the receivers. It leaves parts behind that stand in the way of another try in this JVM."""
 
 
+class NotStoppedError(Exception):
+    """Spark could not stop the receivers. Only the end of the process does."""
+
+
 def _start(streaming: Any) -> None:
     try:
         streaming.start()
@@ -222,19 +224,5 @@ def _is(text: str | None, expected: dict[str, Any]) -> bool:
         return False
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    spec = read_spec(sys.argv[1:], "receiver")
-    session = SparkSession.builder.appName(f"streamops {spec.pipeline}").getOrCreate()
-    job = Job(session, spec, driver_id(session))
-    try:
-        ReceiverStream(job).run()
-    except StreamopsError as stopped:
-        if stopped.retryable:
-            raise
-        job.stop(stopped)
-
-
 if __name__ == "__main__":
-    main()
+    drive("receiver", lambda job: ReceiverStream(job).run())

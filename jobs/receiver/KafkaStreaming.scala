@@ -68,10 +68,15 @@ final class KafkaStreaming(
 
   def isActive: Boolean = streaming.getState() == StreamingContextState.ACTIVE && !spark.isStopped
 
-  /** Stop receivers and batches. What was received and not processed stays in the write-ahead log, or in Kafka. */
-  def stop(): Unit = {
+  /** Stop receivers and batches. What was received and not processed stays in the write-ahead log, or in Kafka.
+    *
+    * False when Spark could not: a log that cannot be closed leaves it with its timer running, and this JVM is of no use
+    * any more.
+    */
+  def stop(): Boolean = {
     if (hook != null) ShutdownHookManager.removeShutdownHook(hook)
     streaming.stop(stopSparkContext = false, stopGracefully = false)
+    !streaming.scheduler.isStarted()
   }
 
   /** The JVM ends. Spark's own graceful stop closes the log of blocks before it allocates the last of them to a batch, and
