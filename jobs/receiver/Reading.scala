@@ -34,6 +34,7 @@ private[streamops] final class Reading(
 
   /** Polled, and not stored yet. A partition that is taken away meanwhile leaves. */
   private val polled = mutable.LinkedHashMap.empty[TopicPartition, Polled]
+  private var polledNs = System.nanoTime()
 
   def go(): Unit = {
     settings.topics.foreach(awaitTopic)
@@ -64,7 +65,8 @@ private[streamops] final class Reading(
     }
   }
 
-  private def poll(timeout: Duration): Unit =
+  private def poll(timeout: Duration): Unit = {
+    polledNs = System.nanoTime()
     try {
       val records = consumer.poll(timeout)
       position.keys.toArray.sortBy(_.toString).foreach { at =>
@@ -76,6 +78,7 @@ private[streamops] final class Reading(
       case missing: NoOffsetForPartitionException => missing.partitions.asScala.foreach(begin)
       case gone: OffsetOutOfRangeException if settings.losses => skipWhatIsGone(gone.offsetOutOfRangePartitions.asScala.toMap)
     }
+  }
 
   /** Go on at the earliest offset there is. A position behind the end is no matter of retention. */
   private def skipWhatIsGone(asked: Map[TopicPartition, java.lang.Long]): Unit = {
@@ -156,24 +159,25 @@ private[streamops] final class Reading(
   /** Wait until so many records were due, as a member of the group that takes part in every rebalance. */
   private def keepToLimit(records: Int, beganNs: Long): Unit = {
     val each = limit()
-    if (each < Long.MaxValue) {
-      val untilNs = beganNs + (records * 1e9 / math.max(1L, each)).toLong
-      def left: Duration = Duration.ofNanos(untilNs - System.nanoTime())
-      if (left.compareTo(PollTimeout) < 0) Thread.sleep(math.max(0L, left.toMillis))
-      else {
-        while (!stopped() && !left.isNegative) {
-          consumer.pause(consumer.assignment)
-          poll(if (left.compareTo(PollTimeout) < 0) left else PollTimeout)
-        }
+    val untilNs = if (each == Long.MaxValue) beganNs else beganNs + (records * 1e9 / math.max(1L, each)).toLong
+    def left: Duration = Duration.ofNanos(math.max(0L, untilNs - System.nanoTime()))
+    do {
+      if (System.nanoTime() - polledNs > StayInGroupEvery.toNanos) {
+        consumer.pause(consumer.assignment)
+        poll(if (left.compareTo(PollTimeout) < 0) ShortPoll else PollTimeout)
         consumer.resume(consumer.assignment)
-      }
-    }
+      } else Thread.sleep(math.min(left.toMillis, PollTimeout.toMillis))
+    } while (!stopped() && !left.isZero)
   }
 }
 
 private[streamops] object Reading {
   private val PollTimeout = Duration.ofMillis(200)
+  private val ShortPoll = Duration.ofMillis(20)
   private val TopicTimeout = Duration.ofSeconds(30)
+
+  /** A rebalance ends when every member has polled, so nobody waits longer for this one. */
+  private val StayInGroupEvery = Duration.ofSeconds(1)
 
   /** A receiver's blocks are small parts of a batch, as Spark's are: one every 0.2 s (`spark.streaming.blockInterval`). */
   private val ChunksASecond = 5L
