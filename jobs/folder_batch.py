@@ -58,8 +58,11 @@ class FolderBatch:
                 if lines is None:
                     lines = folder_lines.records(self._job.session.read.text(self._folder.path))
                 counted = count_words(lines, Batch(self._job.spec.pipeline, generation.number, 0, ())).persist()
-                batches.run(counted, 0, ())
-                totals = self._totals(generation, lines, counted)
+                try:
+                    batches.run(counted, 0, ())
+                    totals = self._totals(generation, lines, counted)
+                finally:
+                    counted.unpersist()
                 self._job.files.replace(word_totals.path(generation.number), totals.to_json())
                 return totals
             except (PySparkException, Py4JJavaError) as error:

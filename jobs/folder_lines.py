@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def records(lines: DataFrame) -> DataFrame:
     """Columns of Spark's Kafka source out of those of its text source, batch or stream.
 
-    `value` is the line's bytes without its end (`\\n`, `\\r\\n` or `\\r`), `topic` the URL of its file, `timestamp`
-    when that was last changed. What a line has not is null (key, headers) or 0 (partition, offset, timestampType).
+    `value` is the line's bytes without its end (`\\n`, `\\r\\n` or `\\r`), `topic` the URL of its file as Hadoop
+    writes it (`file:/in/a.txt`), `timestamp` when that was last changed. What a line has not is null (key, headers) or
+    0 (partition, offset, timestampType).
     """
     return lines.select(
         F.lit(None).cast("binary").alias("key"),

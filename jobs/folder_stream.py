@@ -3,9 +3,9 @@
     spark-submit … folder_stream.py JOB_SPEC_JSON
 
 Spark writes into the checkpoint which files a batch takes before it runs it, so a batch that is run again reads the
-same ones. A file is known by its name: it must be whole when it appears (write it elsewhere on the same file system, or
-under a name that begins with `.` or `_`, then rename it) and is not read again when it is changed. Exit codes are those
-of direct_stream.py.
+same ones; when one of them is gone, the job stops. A file is known by its name: it must be whole when it appears (write
+it elsewhere on the same file system, or under a name that begins with `.` or `_`, then rename it) and is not read again
+when it is changed. Exit codes are those of direct_stream.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import folder_lines
 from job import Job, drive
+from planned_files import PlannedFiles
+from streamops import batch_log
 from structured_stream import StructuredStream
 
 if TYPE_CHECKING:
@@ -44,8 +46,17 @@ class FolderStream(StructuredStream):
         reader = reader.option("maxFilesPerTrigger", str(MOST_FILES_A_BATCH)).option("maxFileAge", OLDEST_FILE)
         return folder_lines.records(reader.load(self._path))
 
-    def ranges(self, generation: Generation) -> Callable[[int], tuple[OffsetRange, ...]]:  # noqa: ARG002
-        return lambda _batch: ()
+    def ranges(self, generation: Generation) -> Callable[[int], tuple[OffsetRange, ...]]:
+        """None; but this is the moment to see that the files of a batch are there."""
+        session, files = self._job.session, self._job.files
+        planned = PlannedFiles(session._jvm, session.sparkContext._jsc.hadoopConfiguration(), files, generation)
+
+        def none(batch: int) -> tuple[OffsetRange, ...]:
+            if not files.exists(batch_log.entry_path(generation.number, batch)):
+                planned.require(batch)
+            return ()
+
+        return none
 
     def reason_to_stop(self, error: str) -> StreamopsError | None:
         return folder_lines.reason_to_stop(error, self._path)

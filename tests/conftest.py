@@ -36,7 +36,9 @@ def say(request: pytest.FixtureRequest) -> Say:
 def stack(tmp_path_factory: pytest.TempPathFactory, say: Say) -> Iterator[Stack]:
     """The run's stack, with no server up yet. Ask for `kafka`, `hdfs`, `spark_cluster`, `airflow` to have some."""
     data = tmp_path_factory.mktemp("stack")
-    os.environ["STREAMOPS_PIPELINES"] = str(Path(__file__).parent / "pipelines.yaml")
+    declared = (Path(__file__).parent / "pipelines.yaml").read_text("utf-8")
+    (data / "pipelines.yaml").write_text(declared.replace("{data}", str(data)), "utf-8")
+    os.environ["STREAMOPS_PIPELINES"] = str(data / "pipelines.yaml")
     made = Stack(StackSettings.on_free_ports(data, spark_worker_cores=8), say)
     yield made
     began = time.monotonic()
