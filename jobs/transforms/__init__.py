@@ -1,8 +1,9 @@
 """Transforms: what a pipeline does with a batch.
 
 A transform is a function `transform(frame, batch) -> frame`. `frame` has the columns of Spark's Kafka source
-(`key, value, topic, partition, offset, timestamp, timestampType, headers`), `batch` says which batch it is. It must be
-a pure function of the records: a batch that is run again gives the same rows.
+(`key, value, topic, partition, offset, timestamp, timestampType, headers`), also where it reads a folder (see
+folder_lines.py); `batch` says which batch it is. It must be a pure function of the records: a batch that is run again
+gives the same rows.
 
 `word_count` and `identity` are built in. Any other is named `module:function`, with the module in this folder.
 """
