@@ -18,13 +18,15 @@ from pyspark.sql import functions as F  # noqa: N812
 from hadoop_files import HadoopFiles
 from planned_files import PlannedFiles
 from streamops import batch_log, generations, lease
+from streamops.adapters.sink_reader import SinkReader
 from streamops.batch_log import Entry
+from streamops.cli.verify import verify
 from streamops.errors import BadRecordError, ConfigurationError, DataLossError, LeaseLostError
 from streamops.job_spec import FolderSpec, JobSpec
 from streamops.lease import Beat, JobState
 
 if TYPE_CHECKING:
-    from .conftest import RunningStream
+    from .conftest import OnHdfs, RunningStream
 
 Spec = Callable[..., JobSpec]
 Driver = Callable[..., "RunningStream"]
@@ -304,3 +306,22 @@ def test_the_files_of_every_batch_are_known_from_the_checkpoint(
     (folder / "file 3%").unlink()
     with pytest.raises(DataLossError, match="batch 3"):
         planned.require(3)
+
+
+def test_a_folder_on_hdfs_with_its_state_beside_it(
+    spark: SparkSession, folder_spec: Spec, driver: Driver, on_hdfs: OnHdfs
+) -> None:
+    state, incoming = on_hdfs.files.url, f"{on_hdfs.files.url}/incoming"
+    on_hdfs.files.write_new("incoming/first", "a b\n")
+    spec = folder_spec(
+        "folder_stream", state_url=state, output_url=f"{state}/output", folder=FolderSpec(incoming)
+    )
+    first = driver(spec, "driver-1")
+    until(lambda: len(logged(on_hdfs.files)) == 1, "the first batch")
+    ended(first)
+    on_hdfs.state_files.replace("incoming/second", "b\n")
+    driver(spec, "driver-2")
+    until(lambda: len(logged(on_hdfs.files)) == 2, "the second batch")
+    entries = list(batch_log.entries(on_hdfs.state_files, 1))
+    assert SinkReader(on_hdfs.state_files).word_counts(entries) == {b"a": 1, b"b": 2}
+    assert verify("p", on_hdfs.state_files).sound

@@ -15,7 +15,7 @@ app = typer.Typer(help="A real Kafka, Spark and Airflow on this machine, on loop
 
 Servers = Annotated[
     list[str] | None,
-    typer.Argument(help="Only these, by name or part of it: kafka, spark, airflow, master, worker, api, scheduler, …"),
+    typer.Argument(help="Only these, by name or part of it: kafka, spark, airflow, hdfs, master, worker, api, …"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
