@@ -20,6 +20,7 @@ from job import Job
 from streamops.adapters.connections import Connection
 from streamops.adapters.state_files import StateFiles
 from streamops.adapters.submission import hadoop_url
+from streamops.errors import LeaseLostError
 from streamops.job_spec import FolderSpec, JobSpec
 from streamops.lease import Owner, OwnerKind
 from streamops.settings import Settings
@@ -150,39 +151,24 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def folder_spec(tmp_path: Path, folder: Path) -> Callable[..., JobSpec]:
+def folder_spec(spec: Callable[..., JobSpec], folder: Path) -> Callable[..., JobSpec]:
     def make(approach: str, **changes: Any) -> JobSpec:
-        state = (tmp_path / "state").as_uri()
-        plain = JobSpec(
-            pipeline="p",
-            approach=approach,
-            topics=(),
-            kafka={},
-            state_url=state,
-            output_url=f"{state}/output",
-            transform="word_count",
-            sink="parquet",
-            interval_s=0.2,
-            starting_offsets="earliest",
-            on_data_loss="stop",
-            on_bad_record="fail",
-            owner=Owner(OwnerKind.SHELL),
-            folder=FolderSpec(folder.as_uri()),
-        )
-        return replace(plain, **changes)
+        return spec(approach=approach, kafka={}, **{"folder": FolderSpec(folder.as_uri()), **changes})
 
     return make
 
 
 class RunningStream:
-    """A stream over topics or a folder in a thread of this process, as a driver of its own."""
+    """A stream over topics or a folder, or receivers, in a thread of this process, as a driver of its own."""
 
     def __init__(self, session: SparkSession, spec: JobSpec, driver: str) -> None:
         from direct_stream import DirectStream
         from folder_stream import FolderStream
+        from receiver_stream import ReceiverStream
 
+        kinds = {"direct": DirectStream, "folder_stream": FolderStream, "receiver": ReceiverStream}
         self.job = Job(session, spec, driver)
-        self.stream = {"direct": DirectStream, "folder_stream": FolderStream}[spec.approach](self.job)
+        self.stream = kinds[spec.approach](self.job)
         self.ended_with: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"driver {driver}", daemon=True)
         self._thread.start()
@@ -195,6 +181,10 @@ class RunningStream:
         finally:
             if self.job.held is not None:
                 self.job.held.end()
+
+    def stop(self) -> None:
+        self.stream.stop_with(LeaseLostError("the test stops it"))
+        self.join()
 
     def join(self, timeout_s: float = 300) -> BaseException | None:
         """Wait until the driver has ended; what it ended with."""
@@ -212,8 +202,5 @@ def driver(spark: SparkSession) -> Iterator[Callable[..., RunningStream]]:
         return started[-1]
 
     yield start
-    from streamops.errors import LeaseLostError
-
     for running in started:
-        running.stream.stop_with(LeaseLostError("the test is over"))
-        running.join()
+        running.stop()

@@ -15,10 +15,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
-from job import Job
 from micro_batch import MicroBatches
 from received_batches import ReceivedBatches
-from receiver_stream import WRITTEN_BY, ReceiverStream
+from receiver_stream import WRITTEN_BY
 from streamops import batch_log, generations
 from streamops.errors import ConfigurationError, DataLossError, LeaseLostError, StateError, UnavailableError
 from streamops.generations import Generation
@@ -26,7 +25,7 @@ from streamops.job_spec import JobSpec, ReceiverSpec
 from streamops.offsets import TopicPartition as KnownPartition
 from streamops.planned_batch import PlannedBatch
 
-from .conftest import Topics
+from .conftest import RunningStream, Topics
 from .receiving import Committed, assert_contiguous, covered, entries, numbered, numbers, rows
 
 LIMIT_S = 120
@@ -54,46 +53,11 @@ def streaming(spark: SparkSession) -> Iterator[Callable[..., None]]:
         conf.remove(key) if value is None else conf.set(key, value)
 
 
-class Running:
-    """Receivers in a thread of this process, as a driver of its own."""
-
-    def __init__(self, session: SparkSession, spec: JobSpec, driver: str) -> None:
-        self.job = Job(session, spec, driver)
-        self.stream = ReceiverStream(self.job)
-        self.ended_with: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"driver {driver}", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.stream.run()
-        except BaseException as error:  # noqa: BLE001  what it ends with is what the test looks at
-            self.ended_with = error
-        finally:
-            if self.job.held is not None:
-                self.job.held.end()
-
-    def stop(self) -> None:
-        self.stream.stop_with(LeaseLostError("the test stops it"))
-        self.join()
-
-    def join(self) -> BaseException | None:
-        self._thread.join(LIMIT_S)
-        assert not self._thread.is_alive(), "the driver did not end"
-        return self.ended_with
-
-
 @pytest.fixture
-def receivers(spark: SparkSession, streaming: Callable[..., None]) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def start(spec: JobSpec, name: str = "driver-1") -> Running:
-        started.append(Running(spark, spec, name))
-        return started[-1]
-
-    yield start
-    for running in started:
-        running.stop()
+def receivers(driver: Callable[..., RunningStream], streaming: Callable[..., None]) -> Callable[..., RunningStream]:
+    """Starts receivers, with the write-ahead log and back-pressure on where the test sets nothing else."""
+    assert streaming is not None
+    return driver
 
 
 @pytest.fixture
@@ -105,7 +69,7 @@ def receiver_spec(spec: Callable[..., JobSpec]) -> Callable[..., JobSpec]:
     return make
 
 
-def until(running: Running, holds: Callable[[], bool], what: str) -> None:
+def until(running: RunningStream, holds: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not holds():
         if running.ended_with is not None:
@@ -144,7 +108,7 @@ def stored(files: HadoopFiles) -> int:
 
 
 def receive_without_processing(
-    receivers: Callable[..., Running], spec: JobSpec, topics: Topics, count: int, files: HadoopFiles
+    receivers: Callable[..., RunningStream], spec: JobSpec, topics: Topics, count: int, files: HadoopFiles
 ) -> None:
     """Leave `count` numbered records in a write-ahead log and in no batch, and a driver that was ended."""
     with pytest.MonkeyPatch.context() as patch:
@@ -161,7 +125,7 @@ def receive_without_processing(
 
 
 def test_records_arrive_whole(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec],
 ) -> None:
     topic = topics.create(partitions=2)
@@ -175,7 +139,7 @@ def test_records_arrive_whole(
 
 
 def test_two_receivers_share_four_partitions_and_their_order_holds(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec],
 ) -> None:
     topic = topics.create(partitions=4)
@@ -192,7 +156,7 @@ def test_two_receivers_share_four_partitions_and_their_order_holds(
 
 
 def test_the_log_delivers_what_retention_has_taken(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec],
 ) -> None:
     topic = topics.create()
@@ -210,7 +174,7 @@ def test_the_log_delivers_what_retention_has_taken(
 
 @pytest.mark.parametrize("policy", ["stop", "continue"])
 def test_without_a_log_retention_takes_what_was_received(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None], policy: str,
 ) -> None:
     streaming(receiver__writeAheadLog__enable="false")
@@ -231,7 +195,7 @@ def test_without_a_log_retention_takes_what_was_received(
 
 
 def test_without_a_log_kafka_delivers_again(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None],
 ) -> None:
     streaming(receiver__writeAheadLog__enable="false")
@@ -245,7 +209,7 @@ def test_without_a_log_kafka_delivers_again(
 
 
 def test_a_damaged_log_is_left_and_kafka_delivers_again(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec],
 ) -> None:
     topic = topics.create()
@@ -266,7 +230,7 @@ def test_a_damaged_log_is_left_and_kafka_delivers_again(
 
 
 def test_an_upgrade_processes_what_the_old_code_received(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec],
 ) -> None:
     topic = topics.create()
@@ -282,7 +246,7 @@ def test_an_upgrade_processes_what_the_old_code_received(
 
 
 def test_the_log_of_another_spark_is_not_read_and_kafka_delivers_again(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec],
 ) -> None:
     topic = topics.create()
@@ -300,22 +264,26 @@ def test_the_log_of_another_spark_is_not_read_and_kafka_delivers_again(
     assert files.names("checkpoint/000001") == [directory], "nobody else's log is removed"
 
 
+def dies_with_its_plan(receivers: Callable[..., RunningStream], spec: JobSpec) -> None:
+    """A driver that dies when its first batch is written down and nothing of it is done."""
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise DriverDied
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("micro_batch.MicroBatches.run", dies)
+        assert isinstance(receivers(spec, "driver-0").join(), DriverDied)
+
+
 def test_a_planned_batch_is_finished_as_it_was_planned(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
-    receiver_spec: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
+    receiver_spec: Callable[..., JobSpec],
 ) -> None:
     """A driver dies with its plan on disk, another goes on while more records are there than the plan knew."""
     topic = topics.create()
     spec = receiver_spec(topic)
     topics.send(topic, numbered(100))
-
-    def dies(*_: Any, **__: Any) -> None:
-        raise DriverDied
-
-    with monkeypatch.context() as patch:
-        patch.setattr("micro_batch.MicroBatches.run", dies)
-        running = receivers(spec, "driver-0")
-        assert isinstance(running.join(), DriverDied)
+    dies_with_its_plan(receivers, spec)
     (name,) = files.names("plans/000001")
     planned = PlannedBatch.from_json(files.read(f"plans/000001/{name}") or "")
     topics.send(topic, numbered(100, first=100))
@@ -330,19 +298,13 @@ def test_a_planned_batch_is_finished_as_it_was_planned(
 
 
 def test_a_planned_batch_that_no_log_holds_is_read_from_kafka(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
-    receiver_spec: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
+    receiver_spec: Callable[..., JobSpec],
 ) -> None:
     topic = topics.create()
     spec = receiver_spec(topic)
     topics.send(topic, numbered(100))
-
-    def dies(*_: Any, **__: Any) -> None:
-        raise DriverDied
-
-    with monkeypatch.context() as patch:
-        patch.setattr("micro_batch.MicroBatches.run", dies)
-        assert isinstance(receivers(spec, "driver-0").join(), DriverDied)
+    dies_with_its_plan(receivers, spec)
     files.delete("checkpoint/000001")
     topics.send(topic, numbered(100, first=100))
     running = receivers(spec)
@@ -353,7 +315,7 @@ def test_a_planned_batch_that_no_log_holds_is_read_from_kafka(
 
 
 def test_blocks_that_are_lost_are_read_from_kafka_again(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a log, memory alone holds what was received: as if its executor had died."""
@@ -373,7 +335,7 @@ def test_blocks_that_are_lost_are_read_from_kafka_again(
 
 
 def test_a_topic_that_was_made_again_stops_the_job(
-    files: HadoopFiles, topics: Topics, receivers: Callable[..., Running], receiver_spec: Callable[..., JobSpec]
+    files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream], receiver_spec: Callable[..., JobSpec]
 ) -> None:
     topic = topics.create()
     spec = receiver_spec(topic)
@@ -389,7 +351,7 @@ def test_a_topic_that_was_made_again_stops_the_job(
 
 
 def test_a_topic_that_is_not_there_stops_the_job(
-    receivers: Callable[..., Running], receiver_spec: Callable[..., JobSpec], topics: Topics
+    receivers: Callable[..., RunningStream], receiver_spec: Callable[..., JobSpec], topics: Topics
 ) -> None:
     topic = topics.create()
     gone = f"{topic}-gone"
@@ -402,7 +364,7 @@ def test_a_topic_that_is_not_there_stops_the_job(
 
 
 def test_compaction_and_transactions_leave_no_gap(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], kafka: str,
 ) -> None:
     topic = topics.create()
@@ -427,7 +389,7 @@ def test_compaction_and_transactions_leave_no_gap(
 
 
 def test_a_compacted_topic_leaves_no_gap(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], kafka: str,
 ) -> None:
     topic = topics.create(**{
@@ -464,7 +426,7 @@ def test_a_compacted_topic_leaves_no_gap(
 
 
 def test_members_that_come_and_go_cost_and_double_nothing(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], kafka: str,
 ) -> None:
     topic = topics.create(partitions=4)
@@ -493,7 +455,7 @@ def test_members_that_come_and_go_cost_and_double_nothing(
 
 
 def test_a_slow_transform_slows_the_receiver_down(
-    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., Running],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A fast topic and a transform of a thousand records a second: batches, backlog, delay and memory settle."""
@@ -534,7 +496,7 @@ def test_a_slow_transform_slows_the_receiver_down(
 
 
 def test_a_fixed_limit_holds(
-    files: HadoopFiles, topics: Topics, receivers: Callable[..., Running], receiver_spec: Callable[..., JobSpec],
+    files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream], receiver_spec: Callable[..., JobSpec],
     streaming: Callable[..., None],
 ) -> None:
     streaming(receiver__maxRate="1000")
