@@ -92,6 +92,9 @@ class ReceivedBatches:
         planned = PlannedBatch.from_json(text)
         log.info("batch %d was planned by epoch %d, and is finished now", planned.batch, planned.epoch)
         ends, gaps = self._plan(recovered, planned.ends)
+        if unknown := set(ends) - set(planned.ends):
+            # A partition that was added after the plan was made: its records belong to the next batch.
+            ends, gaps = self._plan(recovered, {**planned.ends, **dict.fromkeys(unknown, 0)})
         missing = ranges_between(ends, planned.ends)
         holes = [hole for hole in gaps if not any(_within(hole, lost) for lost in planned.lost)]
         if not holes and not any(part.span for part in missing):

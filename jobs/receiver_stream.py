@@ -179,6 +179,8 @@ class ReceiverStream:
         directories = [f"{place}/{name}" for name in sorted(self._job.files.names(place))]
         written = {directory: self._job.files.read(f"{directory}/{WRITTEN_BY}") for directory in directories}
         ours = [directory for directory in directories if _is(written[directory], self._format())]
+        for directory in ours:
+            self._job.files.close_abandoned(directory)
         context = self._job.session.sparkContext._jsc.sc()
         recovered = self._jvm.RecoveredBlocks.read(context, [f"{self._job.spec.state_url}/{each}" for each in ours])
         batches.finish_planned(recovered)

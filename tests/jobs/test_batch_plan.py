@@ -75,3 +75,12 @@ def test_a_limit_ends_the_batch_and_what_is_behind_it_comes_next(
         taken.update((row.partition, row.offset) for row in frame.collect())
     held = {(p, o) for chunk in chunks for p, first, until in chunk for o in range(first, until) if o >= processed[p]}
     assert taken == Counter(held)
+
+
+def test_a_partition_that_a_plan_does_not_know_waits_for_the_next_batch(spark: SparkSession) -> None:
+    """As when a partition was added to the topic after a driver had planned, and before it died."""
+    batch = received(spark, [[(0, 0, 5)], [(1, 0, 7)]])
+    planned = json.loads(batch.plan('{"t": {"0": 0}}', '{"t": {"0": 5, "1": 0}}'))
+    assert planned["ends"] == {"t": {"0": 5}}
+    frame = DataFrame(batch.frame(spark._jsparkSession, 2), spark)
+    assert {row.partition for row in frame.collect()} == {0}
