@@ -1,6 +1,7 @@
 """How often each word occurs in the values of a batch: columns `word` (string) and `count` (long).
 
-A word is what splitting the value, as UTF-8 text, at single spaces gives; empty ones are left out.
+A word is what splitting the value, as UTF-8 text, at single spaces gives; empty ones are left out. Bytes that are no
+UTF-8 become U+FFFD: Spark splits by Java's means.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ OUTPUT = "output"
 _LOOKS = 3
 _LOOK_AGAIN_S = 0.5
 
-#: Words as bytes: Spark keeps whatever bytes were in Kafka, and Arrow's text would refuse what is no UTF-8.
+#: Words as bytes: a transform may keep whatever bytes were in Kafka, and Arrow's text would refuse what is no UTF-8.
 _WORD_COUNTS = pa.schema([("word", pa.binary()), ("count", pa.int64())])
 
 _Read = TypeVar("_Read")
