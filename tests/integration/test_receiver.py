@@ -42,7 +42,7 @@ KINDS = (
     "pause",
 )
 #: What takes an executor's memory, and so what was received, when no log holds it.
-UNLOGGED_KINDS = ("driver", "one_executor", "between_store_and_commit", "pause")
+UNLOGGED_KINDS = ("one_executor", "between_store_and_commit")
 FAULTS = int(os.environ.get("STREAMOPS_TEST_FAULTS", "0"))
 SEED = int(os.environ.get("STREAMOPS_TEST_SEED", "0")) or random.randrange(1, 10**6)
 #: Longer than the session time-out of a receiver's consumer, 15 s (jobs/receiver/ReceiverSettings.scala).
