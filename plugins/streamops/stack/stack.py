@@ -29,7 +29,7 @@ from streamops.stack import (
     process,
     spark_cluster,
 )
-from streamops.stack.credentials import Credentials
+from streamops.stack.credentials import Credentials, write_private
 from streamops.stack.process import Folder, Server
 from streamops.stack.settings import StackSettings
 from streamops.stack.starting import EndedMeanwhile, Starter
@@ -227,7 +227,8 @@ class Stack:
             ports.require_free(server)
         self.settings.streams.mkdir(parents=True, exist_ok=True)
         environment.write_env_file(self.settings, self.credentials)
-        self.settings.running_file.write_text(self.settings.model_dump_json(indent=2), "utf-8")
+        # The URL of Airflow's database may hold a password.
+        write_private(self.settings.running_file, self.settings.model_dump_json(indent=2))
 
     def _refuse_other_settings(self, missing: Sequence[Server]) -> None:
         names = {server.name for server in missing}
@@ -236,7 +237,9 @@ class Stack:
         now = json.loads(self.settings.model_dump_json())
         changed = sorted(name for name in before if name in now and before[name] != now[name])
         if others and changed:
-            differences = ", ".join(f"{name} ({before[name]} → {now[name]})" for name in changed)
+            differences = ", ".join(
+                name if name.endswith("database") else f"{name} ({before[name]} → {now[name]})" for name in changed
+            )
             raise RefusedError(
                 f"{', '.join(others)} still run with other settings: {differences}.",
                 "Stop them first: streamops stack down",
