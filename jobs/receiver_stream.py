@@ -51,7 +51,7 @@ class Receiving:
         self.was_ended = False
 
     def run(self, received: Any) -> bool:
-        """Process what was received in one interval; False when that failed, and then for good."""
+        """Process what was received in one or more intervals; False when that failed, and then for good."""
         if self._over.is_set():
             return False
         try:
@@ -146,8 +146,6 @@ class ReceiverStream:
             list(spec.topics),
             {**spec.kafka, "group.id": group},
             {str(at): offset for at, offset in batches.processed.items()},
-            "none",
-            True,
             POLL_RECORDS,
             group,
         )

@@ -5,7 +5,7 @@ import java.time.Duration
 import scala.collection.mutable.ArrayBuffer
 import scala.util.control.NonFatal
 
-import org.apache.kafka.clients.consumer.{KafkaConsumer, OffsetOutOfRangeException}
+import org.apache.kafka.clients.consumer.KafkaConsumer
 import org.apache.kafka.common.errors._
 import org.apache.spark.internal.Logging
 import org.apache.spark.storage.{StorageLevel, StreamBlockId}
@@ -79,7 +79,7 @@ object KafkaReceiver {
     // Another member with this one's id is in the group: Spark thought this receiver dead. It may go on after that one.
     case _: FencedInstanceIdException => false
     case _: AuthorizationException | _: AuthenticationException | _: InvalidTopicException => true
-    case _: Reading.NoSuchTopic | _: Reading.TopicMadeAgain | _: OffsetOutOfRangeException => true
+    case _: Reading.NoSuchTopic | _: Reading.TopicMadeAgain => true
     case _: SerializationException | _: UnsupportedVersionException | _: InvalidConfigurationException => true
     case _: org.apache.kafka.common.config.ConfigException => true
     // Creating the consumer wraps what is wrong with its properties, such as a key store that is not there.

@@ -7,7 +7,8 @@ import org.apache.spark.storage.StorageLevel
 import org.apache.spark.streaming.{StreamingContext, Time}
 import org.apache.spark.streaming.dstream.ReceiverInputDStream
 import org.apache.spark.streaming.receiver.Receiver
-import org.apache.spark.streaming.scheduler.StreamInputInfo
+import org.apache.spark.streaming.scheduler._
+import org.apache.spark.streaming.scheduler.rate.RateEstimator
 
 /** Chunks, and what each of them holds: a partition of the RDD is a chunk, in the order of `infos`. */
 private[streamops] final class SpannedRDD(chunks: RDD[Chunk], @transient val infos: Array[ChunkInfo])
@@ -16,6 +17,11 @@ private[streamops] final class SpannedRDD(chunks: RDD[Chunk], @transient val inf
 
   override def compute(split: Partition, context: TaskContext): Iterator[Chunk] =
     firstParent[Chunk].iterator(split, context)
+}
+
+private[streamops] object SpannedRDD {
+  def union(rdds: Seq[SpannedRDD]): SpannedRDD =
+    new SpannedRDD(rdds.head.sparkContext.union(rdds), rdds.flatMap(_.infos).toArray)
 }
 
 /** What one receiver stored. The spans of a batch are known before it runs, and rates count records, not chunks. */
@@ -40,4 +46,42 @@ private[streamops] final class KafkaReceiverStream(
     ssc.scheduler.inputInfoTracker.reportInfo(time, StreamInputInfo(id, infos.map(_.records.toLong).sum))
     Some(new SpannedRDD(createBlockRDD(time, there), infos.toArray))
   }
+
+  private val rate =
+    Option.when(RateController.isBackPressureEnabled(ssc.conf)) {
+      new BatchRate(RateEstimator.create(ssc.conf, ssc.graph.batchDuration))
+    }
+
+  override protected[streaming] val rateController: Option[RateController] = rate
+
+  /** A batch is processed, and took from `beganMs` to `endedMs`. */
+  def processed(taken: WaitingIntervals.Taken, beganMs: Long, endedMs: Long): Unit =
+    rate.foreach(_.processed(taken, beganMs, endedMs))
+
+  /** Spark's estimate of how many records a second can be processed, from batches of one or more intervals. */
+  private final class BatchRate(estimator: RateEstimator) extends ReceiverRateController(id, estimator) {
+
+    /** Spark tells of each interval. One that an earlier batch took along cost nothing. */
+    override def onBatchCompleted(completed: StreamingListenerBatchCompleted): Unit = ()
+
+    def processed(taken: WaitingIntervals.Taken, beganMs: Long, endedMs: Long): Unit = {
+      val records = taken.intervals.flatMap(ssc.scheduler.inputInfoTracker.getInfo(_).get(id)).map(_.numRecords).sum
+      val intervalMs = slideDuration.milliseconds
+      val tookMs = endedMs - beganMs
+      // The rate of batches that follow one another at once is that of what comes in, and would never rise by itself.
+      val tries = taken.left == 0 && tookMs > intervalMs && tookMs < WaitingIntervals.Most * intervalMs
+      val spentMs = if (tries) (tookMs * KafkaReceiverStream.TryMore).round else tookMs
+      val lateMs = taken.left * intervalMs
+      val began = endedMs - spentMs
+      val input = Map(id -> StreamInputInfo(id, records))
+      val info = BatchInfo(taken.intervals.last, input, began - lateMs, Some(began), Some(endedMs), Map.empty)
+      super.onBatchCompleted(StreamingListenerBatchCompleted(info))
+    }
+  }
+}
+
+private object KafkaReceiverStream {
+
+  /** The part of its time that a batch counts for while more records are tried. */
+  val TryMore = 0.9
 }

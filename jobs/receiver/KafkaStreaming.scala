@@ -8,7 +8,7 @@ import org.apache.spark.internal.Logging
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.SparkSession
 import org.apache.spark.sql.classic.{SparkSession => ClassicSession}
-import org.apache.spark.storage.StorageLevel
+import org.apache.spark.storage.{StorageLevel, StreamBlockId}
 import org.apache.spark.streaming.{Duration, StreamingContext, StreamingContextState, Time}
 import org.apache.spark.streaming.scheduler.{
   StreamingListener,
@@ -51,14 +51,14 @@ final class KafkaStreaming(
   private val streaming = new StreamingContext(spark, Duration(intervalMs))
   @volatile private var stuck = false
   @volatile private var doneMs = 0L
-  private var ids = Seq.empty[Int]
+  private val waiting = new WaitingIntervals
+  private var streams = Seq.empty[KafkaReceiverStream]
   private var hook: AnyRef = _
 
   def start(): Unit = {
     KafkaStreaming.running = this
     if (WriteAheadLogUtils.enableReceiverLog(spark.conf)) streaming.checkpoint(directory)
-    val streams = Seq.fill(receivers)(new KafkaReceiverStream(streaming, settings, KafkaStreaming.Level))
-    ids = streams.map(_.id)
+    streams = Seq.fill(receivers)(new KafkaReceiverStream(streaming, settings, KafkaStreaming.Level))
     val together = streaming.transform(streams, KafkaStreaming.union _)
     together.foreachRDD(KafkaStreaming.process _)
     streaming.addStreamingListener(new Watch)
@@ -76,8 +76,16 @@ final class KafkaStreaming(
   def stop(): Boolean = {
     if (hook != null) ShutdownHookManager.removeShutdownHook(hook)
     streaming.stop(stopSparkContext = false, stopGracefully = false)
+    forgetBlocks()
     !streaming.scheduler.isStarted()
   }
+
+  /** What is not processed is read from the log, or from Kafka, so executors need not keep it. */
+  private def forgetBlocks(): Unit =
+    try {
+      val master = spark.env.blockManager.master
+      master.getMatchingBlockIds(_.isInstanceOf[StreamBlockId], askStorageEndpoints = true).foreach(master.removeBlock)
+    } catch { case NonFatal(error) => logWarning("blocks that nobody needs stay in the executors", error) }
 
   /** The JVM ends. Spark's own graceful stop closes the log of blocks before it allocates the last of them to a batch, and
     * then waits for them in vain; so batches go on here until one has begun after all that was received.
@@ -88,20 +96,25 @@ final class KafkaStreaming(
       val deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(stopWithinS)
       logInfo(s"told to end: what was received is processed, for up to $stopWithinS s")
       while (doneMs <= told && !stuck && isActive && System.nanoTime() < deadline) {
-        ids.foreach(id => streaming.scheduler.receiverTracker.sendRateUpdate(id, KafkaStreaming.LowestRate))
+        streams.foreach(each => streaming.scheduler.receiverTracker.sendRateUpdate(each.id, KafkaStreaming.LowestRate))
         Thread.sleep(200)
       }
       if (doneMs <= told) logWarning("not all of it is; what is left comes first at the next start")
       handler.ended()
     } catch { case NonFatal(error) => logWarning("the end was not graceful", error) }
 
-  private[streamops] def process(rdd: SpannedRDD, time: Time): Unit =
-    if (handler.run(new ReceivedBatch(rdd, started.size))) doneMs = time.milliseconds
-    else {
-      // A batch that returned would count as done, and Spark would clean the log of what it held.
+  /** Spark runs the jobs of its intervals one after the other (`spark.streaming.concurrentJobs` is 1). */
+  private def process(interval: Time): Unit = waiting.take(interval).foreach { taken =>
+    val beganMs = System.currentTimeMillis
+    if (handler.run(new ReceivedBatch(taken.received, started.size))) {
+      doneMs = taken.intervals.last.milliseconds
+      streams.foreach(_.processed(taken, beganMs, System.currentTimeMillis))
+    } else {
+      // An interval that returned would count as done, and Spark would clean the log of what it held.
       stuck = true
       new CountDownLatch(1).await()
     }
+  }
 
   private final class Watch extends StreamingListener {
     override def onReceiverStarted(event: StreamingListenerReceiverStarted): Unit =
@@ -134,10 +147,11 @@ object KafkaStreaming {
   @volatile private var running: KafkaStreaming = _
 
   // What Spark writes into its checkpoint refers to these by name, so that nothing of a running driver is in it.
-  private def union(rdds: Seq[RDD[_]], time: Time): RDD[Chunk] = {
-    val spanned = rdds.map(_.asInstanceOf[SpannedRDD])
-    new SpannedRDD(spanned.head.sparkContext.union(spanned), spanned.flatMap(_.infos).toArray)
+  private def union(rdds: Seq[RDD[_]], interval: Time): RDD[Chunk] = {
+    val received = SpannedRDD.union(rdds.map(_.asInstanceOf[SpannedRDD]))
+    running.waiting.add(interval, received)
+    received
   }
 
-  private def process(rdd: RDD[Chunk], time: Time): Unit = running.process(rdd.asInstanceOf[SpannedRDD], time)
+  private def process(rdd: RDD[Chunk], interval: Time): Unit = running.process(interval)
 }

@@ -27,8 +27,7 @@ object KafkaUtils {
     // starts again, is passed over.
     val first = using(properties)(brokers => begin(brokers, topics, reset))
     val start = first.map { case (at, offset) => at.toString -> offset }
-    val settings =
-      ReceiverSettings(topics.asScala.toSeq, properties.asScala.toMap, start, "none", losses = true, pollRecords)
+    val settings = ReceiverSettings(topics.asScala.toSeq, properties.asScala.toMap, start, pollRecords)
     new JavaDStream(new KafkaUtilsStream(streaming.ssc, settings, level).flatMap(new KeysAndValues))
   }
 

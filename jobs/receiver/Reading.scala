@@ -75,12 +75,13 @@ private[streamops] final class Reading(
         if (end > position(at)) polled(at) = new Polled(records.records(at).asScala.toIndexedSeq, end)
       }
     } catch {
-      case missing: NoOffsetForPartitionException => missing.partitions.asScala.foreach(begin)
-      case gone: OffsetOutOfRangeException if settings.losses => skipWhatIsGone(gone.offsetOutOfRangePartitions.asScala.toMap)
+      case gone: OffsetOutOfRangeException => skipWhatIsGone(gone.offsetOutOfRangePartitions.asScala.toMap)
     }
   }
 
-  /** Go on at the earliest offset there is. A position behind the end is no matter of retention. */
+  /** Go on at the earliest offset there is; the driver sees the gap, and decides. A position behind the end is no matter of
+    * retention.
+    */
   private def skipWhatIsGone(asked: Map[TopicPartition, java.lang.Long]): Unit = {
     val ends = consumer.endOffsets(asked.keys.toSeq.asJava).asScala
     asked.foreach { case (at, offset) => if (offset > ends(at)) throw new TopicMadeAgain(at, offset, ends(at)) }
@@ -119,13 +120,8 @@ private[streamops] final class Reading(
     }
 
   private def begin(at: TopicPartition): Unit = {
-    (settings.start.get(at.toString), settings.reset) match {
-      case (Some(offset), _)  => consumer.seek(at, offset)
-      case (None, "none")     => consumer.seek(at, 0L)
-      case (None, "earliest") => consumer.seekToBeginning(Seq(at).asJava)
-      case (None, _)          => consumer.seekToEnd(Seq(at).asJava)
-    }
-    position(at) = consumer.position(at)
+    position(at) = settings.start.getOrElse(at.toString, 0L)
+    consumer.seek(at, position(at))
     // From here on the group knows where this partition begins, also when it ends up with another member.
     uncommitted(at) = position(at)
   }

@@ -8,11 +8,8 @@ import scala.jdk.CollectionConverters._
   *
   * @param topics      to subscribe to
   * @param properties  of the Kafka consumer; what the order poll, store, commit needs is set over them
-  * @param start       where reading begins in a partition for which the group has committed nothing, by `topic-partition`
-  * @param reset       `none`: a partition without a commit that `start` does not name is read from offset 0, as one that
-  *                    was added to its topic later; `earliest`, `latest`: as Kafka's `auto.offset.reset`
-  * @param losses      whether to go on at the earliest offset when retention has taken what is next. The driver then sees
-  *                    a gap, and decides
+  * @param start       where reading begins in a partition for which the group has committed nothing, by `topic-partition`.
+  *                    One that is not named was added to its topic later, and is read from offset 0
   * @param pollRecords the most records of one poll
   * @param member      prefix of the group's static member ids, so that a receiver that is started again gets its
   *                    partitions back at once and one that was thought dead is fenced off (KIP-345); empty for none
@@ -22,8 +19,6 @@ final case class ReceiverSettings(
     topics: Seq[String],
     properties: Map[String, String],
     start: Map[String, Long],
-    reset: String,
-    losses: Boolean,
     pollRecords: Int,
     member: String = ""
 ) {
@@ -33,7 +28,6 @@ final case class ReceiverSettings(
     (ReceiverSettings.Defaults ++ properties ++ ReceiverSettings.Owned).foreach { case (name, value) =>
       all.put(name, value)
     }
-    all.put("auto.offset.reset", reset)
     all.put("max.poll.records", pollRecords.toString)
     if (member.nonEmpty) all.put("group.instance.id", s"$member-$receiver")
     all
@@ -47,13 +41,11 @@ object ReceiverSettings {
       topics: JList[String],
       properties: JMap[String, String],
       start: JMap[String, Number],
-      reset: String,
-      losses: Boolean,
       pollRecords: Int,
       member: String
   ): ReceiverSettings = {
     val offsets = start.asScala.map { case (at, offset) => at -> offset.longValue }.toMap
-    ReceiverSettings(topics.asScala.toSeq, properties.asScala.toMap, offsets, reset, losses, pollRecords, member)
+    ReceiverSettings(topics.asScala.toSeq, properties.asScala.toMap, offsets, pollRecords, member)
   }
 
   private val Bytes = "org.apache.kafka.common.serialization.ByteArrayDeserializer"
@@ -68,5 +60,10 @@ object ReceiverSettings {
     "allow.auto.create.topics" -> "false"
   )
 
-  private val Owned = Map("key.deserializer" -> Bytes, "value.deserializer" -> Bytes, "enable.auto.commit" -> "false")
+  private val Owned = Map(
+    "key.deserializer" -> Bytes,
+    "value.deserializer" -> Bytes,
+    "enable.auto.commit" -> "false",
+    "auto.offset.reset" -> "none"
+  )
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
@@ -99,6 +100,12 @@ class Topics:
             assert time.monotonic() < deadline, f"{topic} is still there"
             time.sleep(0.2)
         self.admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1}})
+
+    def forbid_reading(self, topic: str) -> None:
+        """From now on everybody may write to it and see that it is there, and do nothing else."""
+        at = ResourcePattern(ResourceType.TOPIC, topic)
+        allowed = (ACLOperation.WRITE, ACLOperation.DESCRIBE)
+        self.admin.create_acls([ACL("User:*", "*", each, ACLPermissionType.ALLOW, at) for each in allowed])
 
     def send(self, topic: str, values: list[bytes], partition: int = 0) -> None:
         sent = [self._producer.send(topic, value, partition=partition) for value in values]

@@ -68,6 +68,9 @@ def properties(settings: StackSettings, number: int) -> dict[str, object]:
         "share.coordinator.state.topic.num.partitions": 2,
         "share.coordinator.state.topic.replication.factor": replication,
         "share.coordinator.state.topic.min.isr": in_sync,
+        # Whoever connects may do everything, until somebody adds ACLs to try them.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
         # A lone consumer must not wait 3 s for others that never come.
         "group.initial.rebalance.delay.ms": 0,
         # After kill -9 a broker can register again only when its last session has run out: 9 s by default.
