@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from hadoop_files import HadoopFiles
-from streamops import lease
+from streamops import lease, numbered_files
 from streamops.errors import LeaseLostError
 from streamops.lease import Beat, JobState, Lease, Owner
 
@@ -104,7 +104,7 @@ def take(
     Raises LeaseLostError when another driver holds it and lives.
     """
     while True:
-        epoch = lease.latest_epoch(files.names(lease.DIRECTORY)) or 0
+        epoch = numbered_files.latest(files.names(lease.DIRECTORY)) or 0
         if epoch:
             _wait_until_free(files, epoch, driver, supersedes)
         mine = Lease(pipeline, epoch + 1, driver, owner, host, pid, now())

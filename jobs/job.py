@@ -27,7 +27,7 @@ from kafka_positions import KafkaPositions, LossesRecorded, LossesRefused
 from micro_batch import MicroBatches
 from sinks.console import ConsoleSink
 from sinks.parquet import ParquetSink
-from streamops import batch_log, drivers, generations
+from streamops import batch_log, drivers, generations, numbered_files
 from streamops.drivers import DriverRecord
 from streamops.errors import ConfigurationError, LeaseLostError, StateError, StreamopsError
 from streamops.generations import Generation
@@ -79,7 +79,7 @@ class Job:
 
     def generation(self) -> Generation:
         """The current generation; the first one is opened at the pipeline's starting offsets."""
-        number = generations.latest_number(self.files.names(generations.DIRECTORY))
+        number = numbered_files.latest(self.files.names(generations.DIRECTORY))
         if number is not None:
             text = self.files.read(generations.path(number))
             assert text is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from streamops import batch_log, generations
+from streamops import batch_log, generations, numbered_files
 from streamops.batch_log import Entry, Files
 from streamops.errors import ConfigurationError
 
@@ -53,7 +53,7 @@ class CountsFollower:
     def update(self) -> int:
         """Add the batches that are new, and return how many they are. When reading fails, the totals stay."""
         generation, following = self._generation, self._following
-        latest = generations.latest_number(self._files.names(generations.DIRECTORY)) or 0
+        latest = numbered_files.latest(self._files.names(generations.DIRECTORY)) or 0
         added: Counter[bytes] = Counter()
         batches = rows = 0
         last = self.last

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamops import batch_log, drivers, generations, lease
+from streamops import batch_log, drivers, generations, lease, numbered_files
 from streamops.batch_log import Files
 from streamops.drivers import DriverRecord
 from streamops.lease import Beat, JobState, Lease, Owner
@@ -30,7 +30,7 @@ class KnownDriver:
 
 def holder(files: Files) -> Lease | None:
     """The newest lease, whether its holder lives or not; None when nobody ever held it."""
-    epoch = lease.latest_epoch(files.names(lease.DIRECTORY))
+    epoch = numbered_files.latest(files.names(lease.DIRECTORY))
     text = files.read(lease.path(epoch)) if epoch is not None else None
     return Lease.from_json(text) if text else None
 
@@ -65,7 +65,7 @@ def proof_of_start(files: Files, driver: str) -> str | None:
     That is a batch of this driver's in the batch log, or, on topics without data, its word that it asked Kafka and
     there was nothing to read.
     """
-    number = generations.latest_number(files.names(generations.DIRECTORY))
+    number = numbered_files.latest(files.names(generations.DIRECTORY))
     head = batch_log.read_head(files, number) if number is not None else None
     if head is not None and head.driver == driver:
         return f"batch {head.batch} of generation {head.generation} is in the batch log"

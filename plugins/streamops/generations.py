@@ -9,9 +9,9 @@ Standard library only: this module travels to the Spark driver.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from streamops import numbered_files
 from streamops.errors import StateError
 from streamops.offsets import Offsets, parse_spark_offsets, to_spark_offsets
 
@@ -68,15 +68,9 @@ class Generation:
 
 def path(number: int) -> str:
     """Where a generation is described, below the state directory."""
-    return f"{DIRECTORY}/{number:06d}.json"
+    return f"{DIRECTORY}/{numbered_files.name(number)}"
 
 
 def checkpoint_path(number: int) -> str:
     """Where Spark keeps the generation's checkpoint, below the state directory."""
     return f"checkpoint/{number:06d}"
-
-
-def latest_number(names: Iterable[str]) -> int | None:
-    """The highest generation among the file names of the directory, or None when there is none yet."""
-    numbers = [int(stem) for name in names if (stem := name.removesuffix(".json")) != name and stem.isdigit()]
-    return max(numbers, default=None)

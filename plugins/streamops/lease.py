@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from streamops import numbered_files
 from streamops.errors import StateError
 
 FORMAT = "streamops.lease/1"
@@ -119,17 +120,11 @@ class Beat:
 
 
 def path(epoch: int) -> str:
-    return f"{DIRECTORY}/{epoch:06d}.json"
+    return f"{DIRECTORY}/{numbered_files.name(epoch)}"
 
 
 def beat_path(epoch: int) -> str:
     return f"{DIRECTORY}/{epoch:06d}.beat.json"
-
-
-def latest_epoch(names: Iterable[str]) -> int | None:
-    """The highest epoch among the names in the directory, or None when nobody ever held the lease."""
-    epochs = [int(stem) for name in names if (stem := name.removesuffix(".json")) != name and stem.isdigit()]
-    return max(epochs, default=None)
 
 
 def may_take_at_once(held: Lease, last_beat: Beat | None, *, driver: str, supersedes: Iterable[str]) -> str | None:

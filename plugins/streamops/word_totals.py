@@ -6,9 +6,9 @@ Standard library only: this module travels to the Spark driver.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from streamops import numbered_files
 from streamops.errors import StateError
 
 FORMAT = "streamops.word_totals/1"
@@ -68,10 +68,4 @@ class WordTotals:
 
 
 def path(generation: int) -> str:
-    return f"{DIRECTORY}/{generation:06d}.json"
-
-
-def newest(names: Iterable[str]) -> int | None:
-    """The generation of the newest result among the names in the directory, or None when there is none."""
-    numbers = [int(stem) for name in names if (stem := name.removesuffix(".json")) != name and stem.isdigit()]
-    return max(numbers, default=None)
+    return f"{DIRECTORY}/{numbered_files.name(generation)}"

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from folder_batch import FolderBatch
 from hadoop_files import HadoopFiles
 from job import Job
-from streamops import batch_log, generations, word_totals
+from streamops import batch_log, generations, numbered_files, word_totals
 from streamops.adapters.sink_reader import SinkReader
 from streamops.adapters.state_files import StateFiles
 from streamops.errors import ConfigurationError, LeaseLostError
@@ -167,7 +167,7 @@ def test_a_stream_that_becomes_a_batch_is_refused(
         job.generation()
     assert job.held is not None
     job.held.end()
-    assert generations.latest_number(files.names(generations.DIRECTORY)) == 1
+    assert numbered_files.latest(files.names(generations.DIRECTORY)) == 1
 
 
 def test_the_command_line_shows_the_newest_result(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -54,18 +54,6 @@ def test_a_damaged_file_is_a_state_error(text: str) -> None:
         Generation.from_json(text)
 
 
-@pytest.mark.parametrize(("names", "latest"), [
-    pytest.param([], None, id="none yet"),
-    pytest.param(["000001.json"], 1, id="the first"),
-    pytest.param(["000002.json", "000010.json", "000009.json"], 10, id="by number"),
-    pytest.param(["000001.json", "notes.txt", "latest.json", "000007.json.tmp", "000008"], 1, id="other files"),
-    pytest.param(["999999.json", "1000000.json"], 1_000_000, id="beyond six digits"),
-])
-def test_the_latest_generation(names: list[str], latest: int | None) -> None:
-    assert generations.latest_number(names) == latest
-
-
 def test_paths() -> None:
     assert generations.path(3) == "generations/000003.json"
     assert generations.checkpoint_path(3) == "checkpoint/000003"
-    assert generations.latest_number([generations.path(41).rpartition("/")[2]]) == 41

@@ -54,17 +54,6 @@ def test_who_may_take_at_once(beat: Beat | None, driver: str, supersedes: list[s
     assert (found is None) if reason is None else (found is not None and reason in found)
 
 
-@pytest.mark.parametrize(("names", "epoch"), [
-    pytest.param([], None, id="never held"),
-    pytest.param(["000001.json"], 1, id="one"),
-    pytest.param(["000002.json", "000002.beat.json", "000001.json", "000003.beat.json"], 2, id="beats are no leases"),
-    pytest.param(["000009.json", "000010.json"], 10, id="by number"),
-    pytest.param([".000011.json.tmp", "x.json"], None, id="other files"),
-])
-def test_the_latest_epoch(names: list[str], epoch: int | None) -> None:
-    assert lease.latest_epoch(names) == epoch
-
-
 def test_paths() -> None:
     assert (lease.path(4), lease.beat_path(4)) == ("lease/000004.json", "lease/000004.beat.json")
 

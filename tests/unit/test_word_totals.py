@@ -42,7 +42,5 @@ def test_the_table_lines_up() -> None:
     assert TOTALS.summary() == "1,200 lines that are not empty, 3,456 words, 3 of them different"
 
 
-def test_the_newest_result_has_the_highest_number() -> None:
-    assert word_totals.newest([]) is None
-    assert word_totals.newest(["000009.json", "000010.json", "000011.json.tmp", "other"]) == 10
+def test_a_result_is_named_by_the_number_of_its_run() -> None:
     assert word_totals.path(10) == "results/000010.json"

@@ -21,8 +21,8 @@ import streamops
 from streamops.errors import ConfigurationError
 
 #: Modules of the library that jobs import. They use nothing but the standard library and each other.
-TRAVELLING = ("__init__", "batch_log", "drivers", "errors", "generations", "job_spec", "lease", "offsets",
-              "planned_batch", "word_totals")
+TRAVELLING = ("__init__", "batch_log", "drivers", "errors", "generations", "job_spec", "lease", "numbered_files",
+              "offsets", "planned_batch", "word_totals")
 
 #: Bytes of a ZIP's earliest time stamp: the same code gives the same archive, whenever it is built.
 _EPOCH = (1980, 1, 1, 0, 0, 0)

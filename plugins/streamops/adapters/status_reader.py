@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from streamops import batch_log, drivers, generations, lease, pipeline_status
+from streamops import batch_log, drivers, generations, lease, numbered_files, pipeline_status
 from streamops.adapters.pipeline_files import state_files
 from streamops.adapters.state_files import StateFiles
 from streamops.batch_log import Entry
@@ -44,14 +44,14 @@ def read_statuses(pipelines: Iterable[Pipeline]) -> list[PipelineStatus]:
 
 def observe(files: StateFiles) -> Observed:
     """What the state directory says, from a number of small files that does not grow with the pipeline's age."""
-    number = generations.latest_number(files.names(generations.DIRECTORY))
+    number = numbered_files.latest(files.names(generations.DIRECTORY))
     generation = _read(files, generations.path(number), Generation) if number is not None else None
     recent: list[Entry] = []
     positions: Offsets | None = None
     if generation is not None:
         recent = _recent(files, generation.number)
         positions = pipeline_status.positions(generation, recent[-1] if recent else None)
-    epoch = lease.latest_epoch(files.names(lease.DIRECTORY))
+    epoch = numbered_files.latest(files.names(lease.DIRECTORY))
     held = _read(files, lease.path(epoch), Lease) if epoch is not None else None
     return Observed(
         generation=generation,

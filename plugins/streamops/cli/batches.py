@@ -16,11 +16,11 @@ def command(
     pipelines: Annotated[Path | None, typer.Option(help="The file that declares the pipelines.")] = None,
 ) -> None:
     """Show the newest batches of the current generation: rows, offsets, driver and times."""
-    from streamops import batch_log, generations
+    from streamops import batch_log, generations, numbered_files
     from streamops.adapters.pipeline_files import declared, state_files
 
     files = state_files(declared(pipelines).pipeline(pipeline))
-    number = generations.latest_number(files.names(generations.DIRECTORY))
+    number = numbered_files.latest(files.names(generations.DIRECTORY))
     entries = list(itertools.islice(batch_log.backwards(files, number), last))[::-1] if number is not None else []
     if as_json:
         for entry in entries:

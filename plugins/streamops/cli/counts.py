@@ -49,11 +49,11 @@ def command(
 
 
 def _show_result(pipeline: str, files: StateFiles, top: int | None, as_json: bool) -> None:
-    from streamops import word_totals
+    from streamops import numbered_files, word_totals
     from streamops.errors import StateError
     from streamops.word_totals import WordTotals
 
-    newest = word_totals.newest(files.names(word_totals.DIRECTORY))
+    newest = numbered_files.latest(files.names(word_totals.DIRECTORY))
     text = files.read(word_totals.path(newest)) if newest is not None else None
     if text is None:
         raise StateError(f"{pipeline} has no result yet", f"Run it: streamops submit {pipeline}, or its DAG.")

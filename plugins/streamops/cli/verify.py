@@ -36,14 +36,14 @@ def command(
 
 def verify(pipeline: str, files: StateFiles) -> Verification:
     """Verify what the state directory `files` holds. A pipeline may run meanwhile."""
-    from streamops import batch_log, generations
+    from streamops import batch_log, generations, numbered_files
     from streamops.adapters.sink_reader import SinkReader
     from streamops.generations import Generation
     from streamops.verification import Verification, verify_generation, verify_start
 
     sink = SinkReader(files)
     found = Verification(pipeline)
-    for number in range(1, (generations.latest_number(files.names(generations.DIRECTORY)) or 0) + 1):
+    for number in range(1, (numbered_files.latest(files.names(generations.DIRECTORY)) or 0) + 1):
         text = files.read(generations.path(number))
         if text is None:
             found.add(f"generation {number}: {generations.path(number)} is missing")
