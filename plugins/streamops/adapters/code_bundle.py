@@ -10,22 +10,19 @@ changed since. Folders of old code stay, because a running job may need them.
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamops
 from streamops.errors import ConfigurationError
+from streamops.zip_archive import zipped
 
 #: Modules of the library that jobs import. They use nothing but the standard library and each other.
 TRAVELLING = ("__init__", "batch_log", "drivers", "errors", "generations", "job_spec", "lease", "numbered_files",
               "offsets", "planned_batch", "word_totals")
 
-#: Bytes of a ZIP's earliest time stamp: the same code gives the same archive, whenever it is built.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = {".scala", ".jar", ".pyc"}
 
 
@@ -85,7 +82,7 @@ def _write(bundle: CodeBundle, contents: dict[str, bytes]) -> None:
     bundle.folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{bundle.version}.", dir=bundle.folder.parent))
     try:
-        (beside / bundle.archive.name).write_bytes(_zipped(contents))
+        (beside / bundle.archive.name).write_bytes(zipped(contents))
         for name, content in contents.items():
             if "/" not in name and name.endswith(".py"):
                 (beside / name).write_bytes(content)
@@ -99,14 +96,3 @@ def _write(bundle: CodeBundle, contents: dict[str, bytes]) -> None:
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _zipped(contents: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(contents.items()):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
-    return buffer.getvalue()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +12,10 @@ from streamops.errors import StateError
 from streamops.settings import Settings
 from streamops.stack.jars import connector_jars
 from streamops.stack.java import java, spark_home
+from streamops.zip_archive import zipped
 
 #: Spark has declared its DStreams done, not removed; the receiver is a DStream on purpose (docs/decisions.md).
 _OPTIONS = ("-deprecation", "-feature", "-Xlint", "-Xfatal-warnings", "-Wconf:msg=DStream is deprecated:s")
-
-#: A ZIP's earliest time stamp: the same sources give the same jar.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def ensure(settings: Settings, say: Callable[[str], None]) -> Path:
@@ -36,8 +33,9 @@ def ensure(settings: Settings, say: Callable[[str], None]) -> Path:
         classes = Path(temporary) / "classes"
         classes.mkdir()
         _compile(sources(settings.jobs), connector_jars(settings.jars), classes)
+        compiled = {path.relative_to(classes).as_posix(): path.read_bytes() for path in classes.rglob("*.class")}
         draft = Path(temporary) / jar.name
-        _pack(classes, draft)
+        draft.write_bytes(zipped(compiled))
         draft.replace(jar)
     return jar
 
@@ -53,12 +51,3 @@ def _compile(scala: list[Path], connector: list[Path], into: Path) -> None:
             f"the receiver does not compile against this Spark:\n{(done.stdout + done.stderr)[-3000:]}",
             "The sources in jobs/receiver fit the pyspark that requirements.txt pins: run `make setup`.",
         )
-
-
-def _pack(classes: Path, jar: Path) -> None:
-    with zipfile.ZipFile(jar, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(classes.rglob("*.class")):
-            entry = zipfile.ZipInfo(path.relative_to(classes).as_posix(), _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, path.read_bytes())
