@@ -23,9 +23,10 @@ from typing import Any
 import python_sources
 import servers
 from streamops.adapters.receiver_jar import receiver_jar
+from streamops.adapters.spark_install import spark_home
 from streamops.adapters.submission import connector_jars
 from streamops.settings import Settings
-from streamops.stack.java import java, spark_home
+from streamops.stack.java import java
 
 TOPIC = "overhead"
 LEAST_STORE, AIM_STORE, LEAST_LAMBDAS = 0.3, 0.5, 5.0

@@ -25,10 +25,11 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
+from streamops.adapters.spark_install import spark_home
 from streamops.settings import Settings
 from streamops.stack import receiver_jar
 from streamops.stack.jars import connector_jars, ensure
-from streamops.stack.java import java, spark_home
+from streamops.stack.java import java
 from streamops.stack.settings import StackSettings
 
 if TYPE_CHECKING:

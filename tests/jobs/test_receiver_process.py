@@ -14,11 +14,11 @@ import pytest
 from hadoop_files import HadoopFiles
 from streamops import batch_log, lease
 from streamops.adapters.receiver_jar import receiver_jar
+from streamops.adapters.spark_install import spark_home
 from streamops.job_spec import JobSpec, ReceiverSpec
 from streamops.lease import Beat, JobState
 from streamops.settings import Settings, project_root
 from streamops.stack.jars import connector_jars
-from streamops.stack.java import spark_home
 
 from .conftest import Topics
 from .receiving import Committed, covered, numbered

@@ -7,10 +7,9 @@ that is relaunched next week has its path among its arguments.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
-from streamops.adapters.spark_install import spark_home
+from streamops.adapters.spark_install import spark_jars
 from streamops.errors import ConfigurationError
 from streamops.settings import Settings
 
@@ -56,8 +55,7 @@ def receiver_jar(settings: Settings) -> Path:
 
 def _spark_version() -> str:
     """The name of Spark's core jar, which holds Scala's version and Spark's."""
-    home = os.environ.get("SPARK_HOME") or spark_home()
-    found = sorted((Path(home) / "jars").glob("spark-core_*.jar")) if home else []
-    if not found:
+    core = next((jar for jar in spark_jars() if jar.match("spark-core_*.jar")), None)
+    if core is None:
         raise ConfigurationError("there is no Spark here", "Install pyspark, or set SPARK_HOME.")
-    return found[0].name
+    return core.name

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 from importlib.util import find_spec
 from pathlib import Path
+
+from streamops.errors import ConfigurationError
 
 #: What Spark's own launcher passes on Java 17 (JavaModuleOptions): netty and its serializers reach into these.
 OPENED_MODULES = tuple(
@@ -29,8 +32,26 @@ OPENED_MODULES = tuple(
 
 
 @functools.cache
-def spark_home() -> Path | None:
-    """Spark as the Python package brings it, or None where pyspark is not installed."""
-    found = find_spec("pyspark")
-    home = Path(found.origin).parent if found is not None and found.origin else None
-    return home if home is not None and (home / "bin" / "spark-submit").exists() else None
+def spark_home() -> Path:
+    """The pyspark package: it holds `bin/spark-submit` and `jars/`. Found without importing pyspark.
+
+    Raises ConfigurationError when it is the thin client only (`pyspark-client` writes into the same folder), or none.
+    """
+    spec = find_spec("pyspark")
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    home = Path(locations[0]) if locations else None
+    if home is None or not (home / "bin" / "spark-submit").is_file() or not (home / "jars").is_dir():
+        raise ConfigurationError(
+            f"No complete pyspark in this Python (found: {home}): spark-submit or the jars are missing.",
+            "Run `make setup`; when that does not help, delete .venv and run it again.",
+        )
+    return home
+
+
+def spark_jars() -> list[Path]:
+    """The jars of the Spark that SPARK_HOME names, else of pyspark's, sorted; none where there is neither."""
+    try:
+        home = Path(os.environ.get("SPARK_HOME") or spark_home())
+    except ConfigurationError:
+        return []
+    return sorted((home / "jars").glob("*.jar"))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamops.adapters.code_bundle import CodeBundle, bundle_code
 from streamops.adapters.connections import Connection
 from streamops.adapters.receiver_jar import RECEIVER_JARS, receiver_jar
-from streamops.adapters.spark_install import OPENED_MODULES, spark_home
+from streamops.adapters.spark_install import OPENED_MODULES, spark_home, spark_jars
 from streamops.errors import ConfigurationError
 from streamops.job_spec import FolderSpec, JobSpec, ReceiverSpec
 from streamops.kafka_properties import for_a_job
@@ -173,15 +174,15 @@ def submit_environment() -> dict[str, str]:
     scripts = Path(sys.executable).parent
     if (scripts / "spark-submit").exists():
         environment["PATH"] = f"{scripts}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    if "SPARK_HOME" not in environment and (home := spark_home()) is not None:
-        environment["SPARK_HOME"] = str(home)
+    if "SPARK_HOME" not in environment:
+        with suppress(ConfigurationError):  # without pyspark, the spark-submit on PATH knows where it is
+            environment["SPARK_HOME"] = str(spark_home())
     return environment
 
 
 def connector_jars(folder: Path) -> list[Path]:
     """The jars that Spark lacks for reading Kafka: those in the folder that Spark has not itself, sorted."""
-    home = os.environ.get("SPARK_HOME") or spark_home()
-    own = {path.name for path in (Path(home) / "jars").glob("*.jar")} if home else set()
+    own = {path.name for path in spark_jars()}
     # Receivers of several versions may lie there, of which a job takes its own.
     jars = sorted(path for path in folder.glob("*.jar") if path.name not in own and not path.match(RECEIVER_JARS))
     _connector(jars, folder)

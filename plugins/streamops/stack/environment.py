@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+from streamops.adapters.spark_install import spark_home
 from streamops.settings import Settings, project_root
 from streamops.stack import hdfs
 from streamops.stack.credentials import Credentials, write_private
-from streamops.stack.java import spark_home
 from streamops.stack.settings import LOOPBACK, StackSettings
 
 #: Variables of the caller's shell that would bend a server or send it elsewhere.

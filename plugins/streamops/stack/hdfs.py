@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from streamops.adapters.spark_install import OPENED_MODULES
+from streamops.adapters.spark_install import OPENED_MODULES, spark_home
 from streamops.errors import StreamopsError, UnavailableError
-from streamops.stack.java import java, spark_home
+from streamops.stack.java import java
 from streamops.stack.jvm import daemon_options
 from streamops.stack.probes import get_json
 from streamops.stack.process import Probe, Server

@@ -1,4 +1,4 @@
-"""The Java that runs Kafka, Spark and Ivy, and the jars that come inside the pyspark wheel."""
+"""The Java that runs Kafka, Spark and Ivy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from streamops.errors import ConfigurationError
@@ -41,20 +40,3 @@ def java_version(output: str) -> int | None:
     """The major version in what `java -version` prints (8 for `1.8.0_392`); None when there is none."""
     match = re.search(r'version "(?:1\.)?(\d+)', output)
     return int(match.group(1)) if match else None
-
-
-@cache
-def spark_home() -> Path:
-    """The pyspark package: it holds `bin/spark-submit` and `jars/`. Found without importing pyspark.
-
-    Raises ConfigurationError when it is the thin client only (`pyspark-client` writes into the same folder).
-    """
-    spec = find_spec("pyspark")
-    locations = list(spec.submodule_search_locations or []) if spec else []
-    home = Path(locations[0]) if locations else None
-    if home is None or not (home / "bin" / "spark-submit").is_file() or not (home / "jars").is_dir():
-        raise ConfigurationError(
-            f"No complete pyspark in this Python (found: {home}): spark-submit or the jars are missing.",
-            "Run `make setup`; when that does not help, delete .venv and run it again.",
-        )
-    return home

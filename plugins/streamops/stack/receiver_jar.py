@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamops.adapters.receiver_jar import folder, jar_name, sources
+from streamops.adapters.spark_install import spark_home
 from streamops.errors import StateError
 from streamops.settings import Settings
 from streamops.stack.jars import connector_jars
-from streamops.stack.java import java, spark_home
+from streamops.stack.java import java
 from streamops.zip_archive import zipped
 
 #: Spark has declared its DStreams done, not removed; the receiver is a DStream on purpose (docs/decisions.md).

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from streamops.adapters.spark_install import OPENED_MODULES
+from streamops.adapters.spark_install import OPENED_MODULES, spark_home
 from streamops.errors import UnavailableError
 from streamops.stack import hdfs, probes
-from streamops.stack.java import java, spark_home
+from streamops.stack.java import java
 from streamops.stack.jvm import daemon_options
 from streamops.stack.process import Server
 from streamops.stack.settings import LOOPBACK, StackSettings
