@@ -80,31 +80,34 @@ class Job:
     def generation(self) -> Generation:
         """The current generation; the first one is opened at the pipeline's starting offsets."""
         number = numbered_files.latest(self.files.names(generations.DIRECTORY))
-        if number is not None:
-            text = self.files.read(generations.path(number))
-            assert text is not None
-            return self._of_this_approach(Generation.from_json(text))
-        spec = self.spec
-        first = Generation(
-            pipeline=self.spec.pipeline,
-            number=1,
-            approach=self.spec.approach,
-            # A folder has no offsets: Spark's checkpoint names the files that were read.
-            start=self.positions.starting_at(spec.starting_offsets) if spec.folder is None else {},
-            reason=f"first start, at {json.dumps(spec.starting_offsets) if spec.folder is None else spec.folder.path}",
-            opened_at=now(),
-        )
-        assert self.held is not None
-        self.held.check()
-        self.files.write_new(generations.path(1), first.to_json())
-        log.info("opened generation 1 at %s", first.start)
-        return first
+        if number is None:
+            if self.spec.folder is None:
+                wanted = self.spec.starting_offsets
+                first = self._open(1, self.positions.starting_at(wanted), f"first start, at {json.dumps(wanted)}")
+            else:  # it has no offsets: Spark's checkpoint names the files that were read
+                first = self._open(1, {}, f"first start, at {self.spec.folder.path}")
+            if first is not None:
+                return first
+            number = 1  # opened by a driver that lost the lease meanwhile, and where it starts, this one goes on
+        text = self.files.read(generations.path(number))
+        assert text is not None
+        return self._of_this_approach(Generation.from_json(text))
 
     def next_generation(self, current: Generation, start: Offsets, reason: str) -> Generation:
         """Open the generation after `current`, at `start`. Nothing of `current` may be planned and not logged."""
-        following = Generation(
+        following = self._open(current.number + 1, start, reason)
+        if following is None:
+            raise StateError(
+                f"generation {current.number + 1} was opened by somebody else, and the lease is still ours",
+                "Something wrote to the state directory past the lease. Find it before the pipeline goes on.",
+            )
+        return following
+
+    def _open(self, number: int, start: Offsets, reason: str) -> Generation | None:
+        """Write a generation down; None when it is there already. Raises LeaseLostError when the lease is not ours."""
+        opened = Generation(
             pipeline=self.spec.pipeline,
-            number=current.number + 1,
+            number=number,
             approach=self.spec.approach,
             start=start,
             reason=reason,
@@ -112,14 +115,11 @@ class Job:
         )
         assert self.held is not None
         self.held.check()
-        if not self.files.write_new(generations.path(following.number), following.to_json()):
+        if not self.files.write_new(generations.path(number), opened.to_json()):
             self.held.check()
-            raise StateError(
-                f"generation {following.number} was opened by somebody else, and the lease is still ours",
-                "Something wrote to the state directory past the lease. Find it before the pipeline goes on.",
-            )
-        log.info("opened generation %d: %s", following.number, reason)
-        return following
+            return None
+        log.info("opened generation %d at %s: %s", number, start, reason)
+        return opened
 
     def _of_this_approach(self, generation: Generation) -> Generation:
         if generation.approach != self.spec.approach:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
@@ -13,13 +13,15 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from hadoop_files import HadoopFiles
+from kafka_positions import KafkaPositions
 from streamops import batch_log, drivers, generations, lease
 from streamops.batch_log import Entry
 from streamops.errors import BadRecordError, ConfigurationError, DataLossError, LeaseLostError, TransformError
 from streamops.generations import Generation
 from streamops.job_spec import JobSpec
 from streamops.lease import Beat, JobState
-from streamops.offsets import seams
+from streamops.offsets import Offsets, seams
+from streamops.offsets import TopicPartition as KnownPartition
 
 if TYPE_CHECKING:
     from .conftest import RunningStream, Topics
@@ -147,6 +149,26 @@ def test_a_first_generation_states_its_start(
     driver(spec(topic, starting_offsets=wanted))
     until(lambda: files.exists(generations.path(1)), "the first generation")
     assert list(generation(files).start.values()) == [expected]
+
+
+def test_a_first_generation_that_another_driver_has_opened_meanwhile_holds(
+    topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one had checked its lease, lost it, and wrote all the same: it may have started a query there."""
+    topic = topics.create()
+    topics.send(topic, [b"a"] * 10)
+    others = Generation("p", 1, "direct", {KnownPartition(topic, 0): 4}, "first start", "2026-11-20T03:00:00.000+00:00")
+    starting_at = KafkaPositions.starting_at
+
+    def meanwhile(positions: KafkaPositions, wanted: Any) -> Offsets:
+        files.write_new(generations.path(1), others.to_json())
+        return starting_at(positions, wanted)
+
+    monkeypatch.setattr(KafkaPositions, "starting_at", meanwhile)
+    driver(spec(topic))
+    until(lambda: covered(files) == 6, "the batch")
+    assert generation(files) == others
+    assert seams(others.start, [(entry.batch, entry.ranges) for entry in logged(files)]) == []
 
 
 def test_explicit_starting_offsets_name_every_partition(topics: Topics, spec: Spec, driver: Driver) -> None:
