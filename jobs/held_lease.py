@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from hadoop_files import HadoopFiles
@@ -51,10 +52,8 @@ class HeldLease:
         self._state = state
         self._batch = self._batch if batch is None else batch
         if changed:
-            try:
+            with _only_a_warning():
                 self._beat()
-            except Exception:  # the next beat says it; a batch, or a restart, does not fail for that
-                log.warning("a beat could not be written", exc_info=True)
 
     def end(self) -> None:
         """Stop beating and say that the job ended itself."""
@@ -63,15 +62,13 @@ class HeldLease:
         self._beat()
 
     def _keep_beating(self) -> None:
-        while not self._ended.wait(lease.BEAT_S):
-            try:
-                self._beat()
-                self.check()
-            except LeaseLostError as lost:
-                self._on_lost(lost)
-                return
-            except Exception:
-                log.warning("a beat could not be written", exc_info=True)
+        try:
+            while not self._ended.wait(lease.BEAT_S):
+                with _only_a_warning():
+                    self._beat()
+                    self.check()
+        except LeaseLostError as lost:
+            self._on_lost(lost)
 
     def _beat(self) -> None:
         with self._beat_lock:
@@ -86,6 +83,17 @@ class HeldLease:
             + (f" to driver {by.driver}, started by {by.owner}" if by else ""),
             "It commits nothing any more. Nothing is lost: the newer driver goes on from the batch log.",
         )
+
+
+@contextmanager
+def _only_a_warning() -> Iterator[None]:
+    """What becomes of a beat that cannot be written: the next one says it, and no batch and no restart fails for it."""
+    try:
+        yield
+    except LeaseLostError:
+        raise
+    except Exception:
+        log.warning("a beat could not be written", exc_info=True)
 
 
 def take(
