@@ -176,7 +176,8 @@ class ReceiverStream:
         place = generations.checkpoint_path(batches.generation.number)
         directories = [f"{place}/{name}" for name in sorted(self._job.files.names(place))]
         written = {directory: self._job.files.read(f"{directory}/{WRITTEN_BY}") for directory in directories}
-        ours = [directory for directory in directories if _is(written[directory], self._format())]
+        readable = self._format()
+        ours = [directory for directory in directories if _is(written[directory], readable)]
         for directory in ours:
             self._job.files.close_abandoned(directory)
         context = self._job.session.sparkContext._jsc.sc()
