@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamops.errors import StateError, UnavailableError
@@ -43,15 +44,14 @@ class Demo:
         for name, step in (
             ("servers are up", self._stack.up),
             ("topics are provisioned, by the DAG " + PROVISION, self._provision),
-            ("text flows: the stack's own logs", lambda: self._stack.up(["feeder"])),
+            ("text flows: the stack's own logs", partial(self._stack.up, ["feeder"])),
         ):
             self._timed(name, step)
         return {
-            pipeline: self._timed(f"counts of {pipeline} are live, by the DAG {_dag(pipeline)}", step)
-            for pipeline, step in (
-                (DIRECT, lambda: self._live_counts(DIRECT)),
-                (RECEIVER, lambda: self._live_counts(RECEIVER)),
+            pipeline: self._timed(
+                f"counts of {pipeline} are live, by the DAG {_dag(pipeline)}", partial(self._live_counts, pipeline)
             )
+            for pipeline in (DIRECT, RECEIVER)
         }
 
     def _timed(self, name: str, step: Callable[[], Found]) -> Found:
