@@ -5,6 +5,7 @@ What direct_stream.py and folder_stream.py share; each says what its query reads
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ class IdleReports(StreamingQueryListener):  # type: ignore[misc]  # pyspark is n
         pass
 
 
-class StructuredStream:
+class StructuredStream(ABC):
     """The query of one driver, started again in the same process when a server was away."""
 
     def __init__(self, job: Job) -> None:
@@ -60,17 +61,17 @@ class StructuredStream:
         self._stop: StreamopsError | None = None
         self._query: StreamingQuery | None = None
 
+    @abstractmethod
     def frame(self, generation: Generation) -> DataFrame:
         """What the query reads: a stream with the columns of Spark's Kafka source."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ranges(self, generation: Generation) -> Callable[[int], tuple[OffsetRange, ...]]:
         """Says which offsets a batch takes, by its number, as the checkpoint has them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reason_to_stop(self, error: str) -> StreamopsError | None:
         """The error to stop with when Spark's message says that trying again is pointless; None when it does not."""
-        raise NotImplementedError
 
     def run(self) -> None:
         """Run until the job must end. Raises the StreamopsError that says why; never returns."""
