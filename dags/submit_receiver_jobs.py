@@ -30,7 +30,7 @@ from streamops.stream_dag import stream_dag
 DAGS: list[DAG] = [
     stream_dag(pipeline, __doc__ or "")
     for pipeline in pipelines.load(Settings.load().pipelines).pipelines.values()
-    if pipeline.approach == "receiver"
+    if pipeline.job == "receiver"
 ]
 
 # Airflow finds a DAG by looking through the names of the module.
