@@ -22,7 +22,7 @@ from streamops.adapters.connections import Connection
 from streamops.adapters.state_files import StateFiles
 from streamops.adapters.submission import hadoop_url
 from streamops.errors import LeaseLostError
-from streamops.job_spec import FolderSpec, JobSpec
+from streamops.job_spec import FolderSpec, JobSpec, ReceiverSpec
 from streamops.lease import Owner, OwnerKind
 from streamops.settings import Settings
 from streamops.stack import receiver_jar
@@ -211,3 +211,37 @@ def driver(spark: SparkSession) -> Iterator[Callable[..., RunningStream]]:
     yield start
     for running in started:
         running.stop()
+
+
+@pytest.fixture
+def streaming(spark: SparkSession) -> Iterator[Callable[..., None]]:
+    """Sets Spark's streaming settings for one test, as spark-submit's --conf would."""
+    conf = spark.sparkContext._jsc.sc().conf()
+    before: dict[str, str | None] = {}
+
+    def set_all(**settings: str) -> None:
+        for name, value in settings.items():
+            key = "spark.streaming." + name.replace("__", ".")
+            before.setdefault(key, conf.get(key) if conf.contains(key) else None)
+            conf.set(key, value)
+
+    set_all(receiver__writeAheadLog__enable="true", backpressure__enabled="true")
+    yield set_all
+    for key, value in before.items():
+        conf.remove(key) if value is None else conf.set(key, value)
+
+
+@pytest.fixture
+def receivers(driver: Callable[..., RunningStream], streaming: Callable[..., None]) -> Callable[..., RunningStream]:
+    """Starts receivers, with the write-ahead log and back-pressure on where the test sets nothing else."""
+    assert streaming is not None
+    return driver
+
+
+@pytest.fixture
+def receiver_spec(spec: Callable[..., JobSpec]) -> Callable[..., JobSpec]:
+    def make(*topics: str, receivers: int = 1, write_ahead_log: bool = True, **changes: Any) -> JobSpec:
+        receiver = ReceiverSpec(receivers, "group", write_ahead_log, stop_within_s=20)
+        return spec(*topics, approach="receiver", receiver=receiver, transform="identity", **changes)
+
+    return make

@@ -1,7 +1,9 @@
-"""What tests of the receiver look at: the batch log, the sink, and what its consumer groups have committed."""
+"""What tests of the receiver look at, and wait for: batch log, sink, and what its consumer groups have committed."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -12,7 +14,9 @@ from streamops.batch_log import Entry
 from streamops.generations import Generation
 from streamops.offsets import seams
 
-from .conftest import Topics
+from .conftest import RunningStream, Topics
+
+LIMIT_S = 120
 
 
 def entries(files: HadoopFiles, generation: int = 1) -> list[Entry]:
@@ -34,6 +38,15 @@ def numbers(spark: SparkSession, files: HadoopFiles) -> list[int]:
 
 def numbered(count: int, first: int = 0) -> list[bytes]:
     return [str(number).encode() for number in range(first, first + count)]
+
+
+def until(running: RunningStream, holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        if running.ended_with is not None:
+            raise running.ended_with
+        assert time.monotonic() < deadline, f"{what}: not within {LIMIT_S} s"
+        time.sleep(0.1)
 
 
 def assert_contiguous(files: HadoopFiles, generation: int = 1) -> None:
