@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from pyspark.sql import SparkSession
 
+import transforms
 from hadoop_files import HadoopFiles
 from job import Job
 from streamops.adapters.connections import Connection
@@ -163,6 +165,20 @@ def folder_spec(spec: Callable[..., JobSpec], folder: Path) -> Callable[..., Job
         return spec(approach=approach, kafka={}, **{"folder": FolderSpec(folder.as_uri()), **changes})
 
     return make
+
+
+@pytest.fixture
+def as_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A team's own transform, which fails on a value that is no number."""
+    (tmp_path / "as_number.py").write_text(
+        "from pyspark.sql import functions as F\n"
+        "def transform(frame, batch):\n"
+        "    return frame.select(F.col('value').cast('string').cast('int').alias('number'))\n"
+    )
+    monkeypatch.setattr(transforms, "__path__", [*transforms.__path__, str(tmp_path)])
+    yield "as_number"
+    sys.modules.pop("transforms.as_number", None)
+
 
 
 class RunningStream:

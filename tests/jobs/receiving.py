@@ -1,30 +1,16 @@
-"""What tests of the receiver look at, and wait for: batch log, sink, and what its consumer groups have committed."""
+"""What tests of the receiver look at, and wait for: records in the sink, and what its groups have committed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
-from streamops import batch_log, generations
-from streamops.batch_log import Entry
-from streamops.generations import Generation
-from streamops.offsets import seams
 
+from . import observing
 from .conftest import RunningStream, Topics
-
-LIMIT_S = 120
-
-
-def entries(files: HadoopFiles, generation: int = 1) -> list[Entry]:
-    return list(batch_log.entries(files, generation))
-
-
-def covered(files: HadoopFiles, generation: int = 1) -> int:
-    return sum(entry.span for entry in entries(files, generation))
 
 
 def rows(spark: SparkSession, files: HadoopFiles) -> list[Any]:
@@ -41,19 +27,16 @@ def numbered(count: int, first: int = 0) -> list[bytes]:
 
 
 def until(running: RunningStream, holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
+    """Wait for something. Raises what the driver ended with when it ended before."""
+
+    def held() -> bool:
+        if holds():
+            return True
         if running.ended_with is not None:
             raise running.ended_with
-        assert time.monotonic() < deadline, f"{what}: not within {LIMIT_S} s"
-        time.sleep(0.1)
+        return False
 
-
-def assert_contiguous(files: HadoopFiles, generation: int = 1) -> None:
-    text = files.read(generations.path(generation))
-    assert text is not None
-    start = Generation.from_json(text).start
-    assert seams(start, ((entry.batch, entry.ranges) for entry in entries(files, generation))) == []
+    observing.until(held, what)
 
 
 class Committed:

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812
 
 from hadoop_files import HadoopFiles
 from kafka_positions import KafkaPositions
-from streamops import batch_log, drivers, generations, lease
-from streamops.batch_log import Entry
+from streamops import drivers, generations, lease
 from streamops.errors import BadRecordError, ConfigurationError, DataLossError, LeaseLostError, TransformError
 from streamops.generations import Generation
 from streamops.job_spec import JobSpec
-from streamops.lease import Beat, JobState
-from streamops.offsets import Offsets, seams
+from streamops.offsets import Offsets
 from streamops.offsets import TopicPartition as KnownPartition
+
+from .observing import assert_contiguous, counts, covered, dying_at, entries, is_idle, opened, until
 
 if TYPE_CHECKING:
     from .conftest import RunningStream, Topics
 
 Spec = Callable[..., JobSpec]
 Driver = Callable[..., "RunningStream"]
-
-
-def until(holds: Callable[[], bool], what: str, timeout_s: float = 300) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
-        time.sleep(0.1)
-
-
-def logged(files: HadoopFiles) -> list[Entry]:
-    return list(batch_log.entries(files, 1))
-
-
-def covered(files: HadoopFiles) -> int:
-    return sum(entry.span for entry in logged(files))
-
-
-def generation(files: HadoopFiles) -> Generation:
-    text = files.read(generations.path(1))
-    assert text is not None
-    return Generation.from_json(text)
-
-
-def counts(spark: SparkSession, tmp_path: Path) -> dict[str, int]:
-    rows = spark.read.parquet((tmp_path / "state/output").as_uri()).groupBy("word").agg(F.sum("count")).collect()
-    return {row[0]: row[1] for row in rows}
 
 
 def test_each_record_is_counted_once_over_two_drivers(
@@ -65,14 +38,13 @@ def test_each_record_is_counted_once_over_two_drivers(
     until(lambda: covered(files) == 50, "the first batch")
     topics.send(topic, [b"three  "] * 30, partition=1)
     until(lambda: covered(files) == 80, "the second batch")
-    first.stream.stop_with(LeaseLostError("the test ends this driver"))
-    first.join()
+    first.stop()
     topics.send(topic, [b"one"] * 5, partition=0)
     driver(spec(topic), "driver-2")
     until(lambda: covered(files) == 85, "the second driver's batch")
     assert counts(spark, tmp_path) == {"one": 55, "two": 100, "three": 30}
-    assert seams(generation(files).start, [(entry.batch, entry.ranges) for entry in logged(files)]) == []
-    assert [entry.driver for entry in logged(files)][-1] == "driver-2"
+    assert_contiguous(files)
+    assert [entry.driver for entry in entries(files)][-1] == "driver-2"
 
 
 def test_a_second_driver_beside_the_first_stops_and_says_why(
@@ -101,12 +73,7 @@ def test_a_topic_without_data_lets_the_beat_say_idle(
     topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles
 ) -> None:
     driver(spec(topics.create()))
-
-    def idle() -> bool:
-        text = files.read(lease.beat_path(1))
-        return text is not None and Beat.from_json(text).state is JobState.IDLE
-
-    until(idle, "the idle beat")
+    until(lambda: is_idle(files), "the idle beat")
     assert covered(files) == 0
 
 
@@ -121,7 +88,7 @@ def test_a_partition_that_is_added_is_read_from_its_first_record(
     time.sleep(2)  # the producer and the job look for new partitions every half a second
     topics.send(topic, [b"b"] * 4, partition=1)
     until(lambda: covered(files) == 7, "the batch with the new partition")
-    assert seams(generation(files).start, [(entry.batch, entry.ranges) for entry in logged(files)]) == []
+    assert_contiguous(files)
 
 
 def test_the_rate_limit_holds(topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles) -> None:
@@ -129,7 +96,7 @@ def test_the_rate_limit_holds(topics: Topics, spec: Spec, driver: Driver, files:
     topics.send(topic, [b"a"] * 100)
     driver(spec(topic, rate_limit=100))
     until(lambda: covered(files) == 100, "all batches")
-    assert max(entry.span for entry in logged(files)) == 20  # 100 a second, five batches a second
+    assert max(entry.span for entry in entries(files)) == 20  # 100 a second, five batches a second
 
 
 @pytest.mark.parametrize(
@@ -148,7 +115,7 @@ def test_a_first_generation_states_its_start(
     topics.send(topic, [b"a"] * 10)
     driver(spec(topic, starting_offsets=wanted))
     until(lambda: files.exists(generations.path(1)), "the first generation")
-    assert list(generation(files).start.values()) == [expected]
+    assert list(opened(files).start.values()) == [expected]
 
 
 def test_a_first_generation_that_another_driver_has_opened_meanwhile_holds(
@@ -167,8 +134,8 @@ def test_a_first_generation_that_another_driver_has_opened_meanwhile_holds(
     monkeypatch.setattr(KafkaPositions, "starting_at", meanwhile)
     driver(spec(topic))
     until(lambda: covered(files) == 6, "the batch")
-    assert generation(files) == others
-    assert seams(others.start, [(entry.batch, entry.ranges) for entry in logged(files)]) == []
+    assert opened(files) == others
+    assert_contiguous(files)
 
 
 def test_explicit_starting_offsets_name_every_partition(topics: Topics, spec: Spec, driver: Driver) -> None:
@@ -185,8 +152,7 @@ def test_records_that_retention_took_stop_the_job(
     topics.send(topic, [b"a"] * 10)
     first = driver(spec(topic), "driver-1")
     until(lambda: covered(files) == 10, "the first batch")
-    first.stream.stop_with(LeaseLostError("the test ends this driver"))
-    first.join()
+    first.stop()
     topics.send(topic, [b"b"] * 10)
     topics.admin.delete_records({TopicPartition(topic, 0): 15})
     ended = driver(spec(topic), "driver-2").join()
@@ -201,31 +167,13 @@ def test_records_that_retention_took_are_recorded_when_the_pipeline_goes_on(
     topics.send(topic, [b"a"] * 10)
     first = driver(spec(topic, on_data_loss="continue"), "driver-1")
     until(lambda: covered(files) == 10, "the first batch")
-    first.stream.stop_with(LeaseLostError("the test ends this driver"))
-    first.join()
+    first.stop()
     topics.send(topic, [b"b"] * 10)
     topics.admin.delete_records({TopicPartition(topic, 0): 15})
     driver(spec(topic, on_data_loss="continue"), "driver-2")
     until(lambda: covered(files) == 20, "the second batch")
-    assert [(gone.first, gone.until) for entry in logged(files) for gone in entry.lost] == [(10, 15)]
+    assert [(gone.first, gone.until) for entry in entries(files) for gone in entry.lost] == [(10, 15)]
     assert counts(spark, tmp_path) == {"a": 10, "b": 5}
-
-
-@pytest.fixture
-def as_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A team's own transform, which fails on a value that is no number."""
-    import sys
-
-    import transforms
-
-    (tmp_path / "as_number.py").write_text(
-        "from pyspark.sql import functions as F\n"
-        "def transform(frame, batch):\n"
-        "    return frame.select(F.col('value').cast('string').cast('int').alias('number'))\n"
-    )
-    monkeypatch.setattr(transforms, "__path__", [*transforms.__path__, str(tmp_path)])
-    yield "as_number"
-    sys.modules.pop("transforms.as_number", None)
 
 
 def test_a_bad_record_stops_the_job_by_name(
@@ -236,26 +184,20 @@ def test_a_bad_record_stops_the_job_by_name(
     ended = driver(spec(topic, transform=as_number)).join()
     assert isinstance(ended, BadRecordError)
     assert f"{topic}-0 offset 37: [CAST_INVALID_INPUT]" in str(ended)
-    assert logged(files) == []
+    assert entries(files) == []
 
 
 def test_a_bad_record_goes_to_the_dead_letter_topic_once(
-    topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles, as_number: str, monkeypatch: pytest.MonkeyPatch
+    topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles, as_number: str
 ) -> None:
     topic, letters = topics.create(), topics.create()
     topics.send(topic, [b"1"] * 37 + [b"oops"] + [b"2"] * 62 + [b"ach"])
     settings = spec(topic, transform=as_number, on_bad_record="dead_letter", dead_letter_topic=letters)
-    from micro_batch import MicroBatches
-
-    def dies(*_: object) -> None:
-        raise LeaseLostError("the driver dies between the letters and the log")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MicroBatches, "_append", dies)
+    with dying_at("_append"):  # between the letters and the log
         assert isinstance(driver(settings, "driver-1").join(), LeaseLostError)
     driver(settings, "driver-2")
     until(lambda: covered(files) == 101, "the batch")
-    assert [(entry.rows, entry.dead_letters) for entry in logged(files)] == [(99, 2)]
+    assert [(entry.rows, entry.dead_letters) for entry in entries(files)] == [(99, 2)]
     consumer = KafkaConsumer(
         bootstrap_servers=topics.bootstrap, isolation_level="read_committed", consumer_timeout_ms=2000
     )

@@ -22,11 +22,9 @@ from streamops.errors import LeaseLostError, StateError, TransformError
 from streamops.lease import Owner, OwnerKind
 from streamops.offsets import OffsetRange
 
+from .observing import DriverDied
+
 RANGES = (OffsetRange("lines", 0, 0, 3),)
-
-
-class DriverDied(BaseException):
-    """Stands for kill -9: nothing after it runs."""
 
 
 @pytest.fixture

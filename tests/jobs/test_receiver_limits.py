@@ -14,7 +14,8 @@ from micro_batch import MicroBatches
 from streamops.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
-from .receiving import Committed, assert_contiguous, covered, entries, numbered, numbers, until
+from .observing import assert_contiguous, covered, entries
+from .receiving import Committed, numbered, numbers, until
 
 
 def test_a_slow_transform_slows_the_receiver_down(

@@ -18,11 +18,11 @@ from received_batches import ReceivedBatches
 from receiver_stream import WRITTEN_BY
 from streamops import batch_log, generations
 from streamops.errors import DataLossError, LeaseLostError, UnavailableError
-from streamops.generations import Generation
 from streamops.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
-from .receiving import LIMIT_S, Committed, assert_contiguous, covered, entries, numbered, numbers, until
+from .observing import LIMIT_S, assert_contiguous, covered, entries, opened
+from .receiving import Committed, numbered, numbers, until
 
 
 def blocks(spark: SparkSession) -> list[str]:
@@ -181,9 +181,7 @@ def test_the_log_of_another_spark_is_not_read_and_kafka_delivers_again(
     running = receivers(spec)
     until(running, lambda: files.exists(generations.path(2)) and covered(files, 2) == 1000, "generation 2 has it all")
     running.stop()
-    text = files.read(generations.path(2))
-    assert text is not None
-    assert "4.1.1" in Generation.from_json(text).reason
+    assert "4.1.1" in opened(files, 2).reason
     assert numbers(spark, files) == list(range(1000))
     assert files.names("checkpoint/000001") == [directory], "nobody else's log is removed"
 

@@ -13,11 +13,8 @@ from streamops.job_spec import JobSpec
 from streamops.planned_batch import PlannedBatch
 
 from .conftest import RunningStream, Topics
-from .receiving import assert_contiguous, covered, entries, numbered, numbers, until
-
-
-class DriverDied(BaseException):
-    """Stands for kill -9: nothing after it runs."""
+from .observing import DriverDied, assert_contiguous, covered, entries
+from .receiving import numbered, numbers, until
 
 
 def dies_with_its_plan(receivers: Callable[..., RunningStream], spec: JobSpec) -> None:

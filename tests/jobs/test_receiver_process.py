@@ -21,7 +21,8 @@ from streamops.settings import Settings, project_root
 from streamops.stack.jars import connector_jars
 
 from .conftest import Topics
-from .receiving import Committed, covered, numbered
+from .observing import covered
+from .receiving import Committed, numbered
 
 LIMIT_S = 180
 

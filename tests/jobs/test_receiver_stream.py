@@ -12,7 +12,8 @@ from streamops import batch_log
 from streamops.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
-from .receiving import assert_contiguous, covered, numbered, numbers, rows, until
+from .observing import assert_contiguous, covered
+from .receiving import numbered, numbers, rows, until
 
 
 def test_records_arrive_whole(

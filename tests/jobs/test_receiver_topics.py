@@ -16,7 +16,8 @@ from streamops.job_spec import JobSpec
 from streamops.offsets import TopicPartition as KnownPartition
 
 from .conftest import RunningStream, Topics
-from .receiving import LIMIT_S, assert_contiguous, covered, numbered, numbers, until
+from .observing import LIMIT_S, assert_contiguous, covered
+from .receiving import numbered, numbers, until
 
 
 def test_a_topic_that_was_made_again_stops_the_job(
