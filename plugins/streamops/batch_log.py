@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from streamops import stored_json
 from streamops.errors import StateError
 from streamops.offsets import OffsetRange
 
@@ -100,17 +101,8 @@ class Entry:
 
     @classmethod
     def from_json(cls, text: str) -> Entry:
-        """The entry that `to_json` wrote.
-
-        Raises StateError on any other format.
-        """
-        try:
-            data = json.loads(text)
-            if data["format"] != FORMAT:
-                raise StateError(
-                    f"a batch log entry says format {data['format']!r}; this version of streamops reads {FORMAT!r}",
-                    "Run the version of streamops that wrote it, or a newer one.",
-                )
+        """The entry that `to_json` wrote. Raises StateError on any other format."""
+        with stored_json.reading(text, FORMAT, "a batch log entry") as data:
             return cls(
                 pipeline=data["pipeline"],
                 generation=data["generation"],
@@ -127,11 +119,6 @@ class Entry:
                 lost=tuple(map(OffsetRange.from_dict, data["lost"])),
                 dead_letters=data["dead_letters"],
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError(
-                f"a batch log entry cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
-                "Entries are written whole or not at all, so something else changed this file. Restore it from a copy.",
-            ) from error
 
 
 def directory(generation: int) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from streamops.errors import StateError
+from streamops import stored_json
 from streamops.lease import Owner
 
 FORMAT = "streamops.driver/1"
@@ -44,13 +44,9 @@ class DriverRecord:
 
     @classmethod
     def from_json(cls, text: str) -> DriverRecord:
-        data = json.loads(text)
-        if (found := data.pop("format", None)) != FORMAT:
-            raise StateError(
-                f"a driver record says format {found!r}; this version of streamops reads {FORMAT!r}",
-                "Run the version of streamops that wrote it, or a newer one.",
-            )
-        return cls(**{**data, "owner": Owner.from_dict(data["owner"])})
+        """The record that `to_json` wrote. Raises StateError on any other format."""
+        with stored_json.reading(text, FORMAT, "a driver record") as data:
+            return cls(**{**data, "owner": Owner.from_dict(data["owner"])})
 
 
 def path(driver: str) -> str:

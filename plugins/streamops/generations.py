@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from streamops import numbered_files
-from streamops.errors import StateError
+from streamops import numbered_files, stored_json
 from streamops.offsets import Offsets, parse_spark_offsets, to_spark_offsets
 
 FORMAT = "streamops.generation/1"
@@ -44,13 +43,7 @@ class Generation:
     @classmethod
     def from_json(cls, text: str) -> Generation:
         """The generation that `to_json` wrote. Raises StateError on any other format."""
-        try:
-            data = json.loads(text)
-            if data["format"] != FORMAT:
-                raise StateError(
-                    f"a generation file says format {data['format']!r}; this version of streamops reads {FORMAT!r}",
-                    "Run the version of streamops that wrote it, or a newer one.",
-                )
+        with stored_json.reading(text, FORMAT, "a generation file") as data:
             return cls(
                 pipeline=data["pipeline"],
                 number=int(data["generation"]),
@@ -59,11 +52,6 @@ class Generation:
                 reason=data["reason"],
                 opened_at=data["opened_at"],
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StateError(
-                f"a generation file cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
-                "It is written whole or not at all, so something else changed it. Restore it from a copy.",
-            ) from error
 
 
 def path(number: int) -> str:

@@ -18,14 +18,11 @@ Standard library only: this module travels to the Spark driver.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
 
-from streamops import numbered_files
-from streamops.errors import StateError
+from streamops import numbered_files, stored_json
 
 FORMAT = "streamops.lease/1"
 BEAT_FORMAT = "streamops.beat/1"
@@ -84,8 +81,7 @@ class Lease:
     @classmethod
     def from_json(cls, text: str) -> Lease:
         """The lease that `to_json` wrote. Raises StateError on any other format."""
-        with _readable(text):
-            data = _checked(text, FORMAT)
+        with stored_json.reading(text, FORMAT, "a lease file") as data:
             return cls(**{**data, "owner": Owner.from_dict(data["owner"])})
 
 
@@ -114,8 +110,7 @@ class Beat:
     @classmethod
     def from_json(cls, text: str) -> Beat:
         """The beat that `to_json` wrote. Raises StateError on any other format."""
-        with _readable(text):
-            data = _checked(text, BEAT_FORMAT)
+        with stored_json.reading(text, BEAT_FORMAT, "a lease file") as data:
             return cls(**{**data, "state": JobState(str(data["state"]))})
 
 
@@ -140,24 +135,3 @@ def may_take_at_once(held: Lease, last_beat: Beat | None, *, driver: str, supers
     if last_beat is not None and last_beat.state is JobState.STOPPED:
         return f"driver {held.driver} has stopped"
     return None
-
-
-def _checked(text: str, expected: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(text)
-    if (found := data.pop("format", None)) != expected:
-        raise StateError(
-            f"a lease file says format {found!r}; this version of streamops reads {expected!r}",
-            "Run the version of streamops that wrote it, or a newer one.",
-        )
-    return data
-
-
-@contextmanager
-def _readable(text: str) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StateError(
-            f"a lease file cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
-            "It is written whole or not at all, so something else changed it. Restore it from a copy.",
-        ) from error

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from streamops.errors import StateError
+from streamops import stored_json
 from streamops.offsets import OffsetRange, Offsets
 
 FORMAT = "streamops.planned_batch/1"
@@ -47,13 +47,7 @@ class PlannedBatch:
     @classmethod
     def from_json(cls, text: str) -> PlannedBatch:
         """The plan that `to_json` wrote. Raises StateError on any other format."""
-        try:
-            data = json.loads(text)
-            if data["format"] != FORMAT:
-                raise StateError(
-                    f"a planned batch says format {data['format']!r}; this version of streamops reads {FORMAT!r}",
-                    "Run the version of streamops that wrote it, or a newer one.",
-                )
+        with stored_json.reading(text, FORMAT, "a planned batch") as data:
             return cls(
                 generation=data["generation"],
                 batch=data["batch"],
@@ -61,11 +55,6 @@ class PlannedBatch:
                 ranges=tuple(map(OffsetRange.from_dict, data["ranges"])),
                 lost=tuple(map(OffsetRange.from_dict, data["lost"])),
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError(
-                f"a planned batch cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
-                "It is written whole or not at all, so something else changed it. Restore it from a copy.",
-            ) from error
 
 
 def path(generation: int, batch: int) -> str:

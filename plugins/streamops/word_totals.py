@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from streamops import numbered_files
-from streamops.errors import StateError
+from streamops import numbered_files, stored_json
 
 FORMAT = "streamops.word_totals/1"
 DIRECTORY = "results"
@@ -41,19 +40,8 @@ class WordTotals:
     @classmethod
     def from_json(cls, text: str) -> WordTotals:
         """The totals that `to_json` wrote. Raises StateError on any other format."""
-        try:
-            data = json.loads(text)
-            if (found := data.pop("format")) != FORMAT:
-                raise StateError(
-                    f"a result says format {found!r}; this version of streamops reads {FORMAT!r}",
-                    "Run the version of streamops that wrote it, or a newer one.",
-                )
+        with stored_json.reading(text, FORMAT, "a result", "Run the batch again.") as data:
             return cls(**{**data, "top": tuple((each["word"], each["count"]) for each in data["top"])})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StateError(
-                f"a result cannot be read ({type(error).__name__}: {error}): {text[:200]!r}",
-                "It is written whole or not at all, so something else changed it. Run the batch again.",
-            ) from error
 
     def summary(self) -> str:
         return (

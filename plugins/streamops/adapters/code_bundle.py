@@ -21,7 +21,7 @@ from streamops.zip_archive import zipped
 
 #: Modules of the library that jobs import. They use nothing but the standard library and each other.
 TRAVELLING = ("__init__", "batch_log", "drivers", "errors", "generations", "job_spec", "lease", "numbered_files",
-              "offsets", "planned_batch", "word_totals")
+              "offsets", "planned_batch", "stored_json", "word_totals")
 
 _LEFT_OUT = {".scala", ".jar", ".pyc"}
 
