@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import python_sources
 import servers
+import spark_process
 from streamops.adapters.submission import connector_jars
 from streamops.settings import Settings
 from word_count_plans import Plan
 
+TOPIC = "overhead"
 LEAST_RATIO, MOST_MS_A_BATCH = 0.9, 100.0
 
 #: What of our own work is the batch log and the lease; `checkpoint` is reading there which offsets a batch has.
@@ -83,37 +82,11 @@ def main() -> int:
 
 def measure(plans: list[Plan]) -> list[dict[str, Any]]:
     """Every pair of runs: `{"plan": name, "direct": Run, "bare": Run}`."""
-    with servers.stack(["kafka"], "overhead") as stack:
-        text = stack.settings.data / "text"
-        lines = python_sources.write_lines(text)
-        needed = max(plan.records * plan.batches for plan in plans)
-        servers.say(f"feeding {needed:,} records")
-        servers.streamops(stack, "feed", "--topic", "overhead", "--repeat", str(-(-needed // lines)), str(text))
-        settings = Settings.load()
-        work = {
-            "bootstrap": stack.settings.bootstrap_servers,
-            "topic": "overhead",
-            "folder": str(stack.settings.data / "runs"),
-            "class_path": ":".join(map(str, connector_jars(settings.jars))),
-            "plans": [asdict(plan) for plan in plans],
-        }
-        # The jobs are on the path of whoever runs inside Spark, and of nobody else.
-        environment = {**os.environ, "PYTHONPATH": str(settings.jobs), "SPARK_LOCAL_IP": "127.0.0.1"}
-        command = [sys.executable, str(Path(__file__).with_name("word_count_runs.py")), json.dumps(work)]
-        pairs = []
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as spark:
-            assert spark.stdout is not None
-            try:
-                for line in spark.stdout:
-                    if line.startswith("{"):
-                        pairs.append(json.loads(line))
-                        check(pairs[-1])
-            except BaseException:
-                spark.terminate()
-                raise
-        if spark.returncode:
-            raise SystemExit(f"the runs ended with exit code {spark.returncode}")
-    return pairs
+    with servers.stack(["kafka"], TOPIC) as stack:
+        spark_process.fill(stack, TOPIC, max(plan.records * plan.batches for plan in plans))
+        jars = connector_jars(Settings.load().jars)
+        work = {"plans": [asdict(plan) for plan in plans]}
+        return spark_process.run("word_count_runs.py", stack, TOPIC, jars, work, check)
 
 
 def check(pair: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -20,8 +19,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import python_sources
 import servers
+import spark_process
 from streamops.adapters.receiver_jar import receiver_jar
 from streamops.adapters.spark_install import spark_home
 from streamops.adapters.submission import connector_jars
@@ -62,39 +61,17 @@ def main() -> int:
 def measure(rounds: int, records: int) -> list[dict[str, Any]]:
     """Every run: `{"round": 0, "run": "store", "records_per_s": 500000.0, "log_bytes": …}`."""
     with servers.stack(["kafka"], TOPIC) as stack:
-        text = stack.settings.data / "text"
-        lines = python_sources.write_lines(text)
-        servers.say(f"feeding {records:,} records")
-        repeat = -(-records // lines)
-        servers.streamops(stack, "feed", "--topic", TOPIC, "--repeat", str(repeat), str(text))
+        fed = spark_process.fill(stack, TOPIC, records)
         settings = Settings.load()
         jars = [*connector_jars(settings.jars), receiver_jar(settings)]
         classes = stack.settings.data / "bare"
         compile_bare_loop(classes, jars)
-        work = {
-            "bootstrap": stack.settings.bootstrap_servers,
-            "topic": TOPIC,
-            "records": repeat * lines,
-            "folder": str(stack.settings.data / "runs"),
-            "class_path": ":".join(map(str, [*jars, classes])),
-            "rounds": rounds,
-        }
-        environment = {**os.environ, "PYTHONPATH": str(settings.jobs), "SPARK_LOCAL_IP": "127.0.0.1"}
-        command = [sys.executable, str(Path(__file__).with_name("receiver_runs.py")), json.dumps(work)]
-        found = []
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as spark:
-            assert spark.stdout is not None
-            try:
-                for line in spark.stdout:
-                    if line.startswith("{"):
-                        found.append(json.loads(line))
-                        servers.say(f"{found[-1]['run']:20} {found[-1]['records_per_s']:12,.0f} records/s")
-            except BaseException:
-                spark.terminate()
-                raise
-        if spark.returncode:
-            raise SystemExit(f"the runs ended with exit code {spark.returncode}")
-    return found
+        work = {"records": fed, "rounds": rounds}
+        return spark_process.run("receiver_runs.py", stack, TOPIC, [*jars, classes], work, say)
+
+
+def say(run: dict[str, Any]) -> None:
+    servers.say(f"{run['run']:20} {run['records_per_s']:12,.0f} records/s")
 
 
 def compile_bare_loop(into: Path, jars: list[Path]) -> None:

@@ -11,11 +11,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +21,14 @@ from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 from pyspark.streaming import StreamingContext
 
+import spark_runs
 from direct_stream import DirectStream
 from job import Job
 from kafka_utils import KafkaUtils
 from receiver_stream import POLL_RECORDS, ReceiverStream
 from streamops import batch_log
 from streamops.batch_log import Entry
-from streamops.errors import JobStopped
-from streamops.job_spec import JobSpec, ReceiverSpec
-from streamops.lease import Owner, OwnerKind
+from streamops.job_spec import ReceiverSpec
 
 PARTITIONS = 4
 
@@ -146,37 +143,17 @@ class Runs:
     def _job(self, stream_of: Callable[[Job], Any], approach: str) -> dict[str, float]:
         """A whole word count into Parquet. Timed by the batch log: from the first batch with records to the last."""
         state = self._empty()
-        spec = JobSpec(
-            pipeline="benchmark",
-            approach=approach,
-            topics=(self._plan["topic"],),
-            kafka=self._kafka,
-            state_url=state.as_uri(),
-            output_url=f"{state.as_uri()}/output",
-            transform="word_count",
-            sink="parquet",
-            interval_s=0.5,
-            starting_offsets="earliest",
-            on_data_loss="stop",
-            on_bad_record="fail",
-            owner=Owner(OwnerKind.SHELL),
-            receiver=ReceiverSpec(1, "benchmark"),
-        )
+        more: dict[str, Any] = {"receiver": ReceiverSpec(1, "benchmark")}
         if approach == "direct":
             # Batches of half a second's work, as the receiver's are.
-            spec = replace(spec, rate_limit=self._plan["records"] // 8 * 2, receiver=None)
+            more = {"rate_limit": self._plan["records"] // 8 * 2}
+        spec = spark_runs.word_count(approach, self._plan["bootstrap"], self._plan["topic"], state, 0.5, **more)
         job = Job(self._session.newSession(), spec, f"driver-{self._number}")
-        stream = stream_of(job)
-        thread = threading.Thread(target=_until_stopped, args=(stream,), name=approach)
-        thread.start()
         entries: list[Entry] = []
-        while sum(entry.span for entry in entries) < self._plan["records"]:
-            time.sleep(0.2)
-            entries = list(batch_log.entries(job.files, 1))
-        stream.stop_with(JobStopped("measured"))
-        thread.join()
-        assert job.held is not None
-        job.held.end()
+        with spark_runs.running(job, stream_of(job)):
+            while sum(entry.span for entry in entries) < self._plan["records"]:
+                time.sleep(0.2)
+                entries = list(batch_log.entries(job.files, 1))
         busy = [entry for entry in entries if entry.span]
         began, ended = _seconds(busy[0].started_at), _seconds(busy[-1].finished_at)
         # What the first batch holds was received before it began.
@@ -197,26 +174,10 @@ def _seconds(at: str) -> float:
     return datetime.fromisoformat(at).timestamp()
 
 
-def _until_stopped(stream: Any) -> None:
-    with suppress(JobStopped):
-        stream.run()
-
-
 def main() -> None:
     plan = json.loads(sys.argv[1])
-    session = (
-        SparkSession.builder.master("local[3]")  # a receiver keeps one
-        .appName("receiver")
-        .config("spark.driver.memory", "2g")
-        .config("spark.driver.extraClassPath", plan["class_path"])
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.hadoop.fs.file.impl", "org.apache.hadoop.fs.RawLocalFileSystem")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("ERROR")
+    conf = {"spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem"}
+    session = spark_runs.session("receiver", 3, "2g", plan["class_path"], conf)  # a receiver keeps a core
     ensure_callback_server_started(session.sparkContext._gateway)
     runs = Runs(session, plan)
     kinds: dict[str, Callable[[], dict[str, float]]] = {

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,11 +26,10 @@ import psutil
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812  the name that every Spark program gives it
 
+import spark_runs
 from direct_stream import DirectStream
 from job import Job
-from streamops.errors import JobStopped
 from streamops.job_spec import JobSpec
-from streamops.lease import Owner, OwnerKind
 from transforms import Batch
 from transforms.word_count import transform
 from word_count_plans import Plan
@@ -147,40 +146,20 @@ class Runs:
     def direct(self, plan: Plan) -> Run:
         state = self._empty()
         clock = Clock()
-        spec = JobSpec(
-            pipeline="benchmark",
-            approach="direct",
-            topics=(self._topic,),
-            kafka={"bootstrap.servers": self._bootstrap},
-            state_url=state.as_uri(),
-            output_url=f"{state.as_uri()}/output",
-            transform="word_count",
-            sink="parquet",
-            interval_s=INTERVAL_S,
-            starting_offsets="earliest",
-            on_data_loss="stop",
-            on_bad_record="fail",
-            owner=Owner(OwnerKind.SHELL),
-            rate_limit=round(plan.records / INTERVAL_S),
-        )
+        limit = round(plan.records / INTERVAL_S)
+        spec = spark_runs.word_count("direct", self._bootstrap, self._topic, state, INTERVAL_S, rate_limit=limit)
         session = self._session.newSession()
         job = TimedJob(session, spec, clock)
-        stream = DirectStream(job)
-        thread = threading.Thread(target=_until_stopped, args=(stream,), name="direct")
-        thread.start()
-        while not session.streams.active:
-            time.sleep(0.05)
-        query = session.streams.active[0]
-        _wait_for(query, plan.warm_up)
-        clock.reset()
-        cpu_s = self._cpu_s()
-        progress = _wait_for(query, plan.batches)
-        cpu_s = self._cpu_s() - cpu_s
-        ours = {what: spent / (plan.batches - plan.warm_up) for what, spent in clock.ms.items()}
-        stream.stop_with(JobStopped("measured"))
-        thread.join()
-        assert job.held is not None
-        job.held.end()
+        with spark_runs.running(job, DirectStream(job)):
+            while not session.streams.active:
+                time.sleep(0.05)
+            query = session.streams.active[0]
+            _wait_for(query, plan.warm_up)
+            clock.reset()
+            cpu_s = self._cpu_s()
+            progress = _wait_for(query, plan.batches)
+            cpu_s = self._cpu_s() - cpu_s
+            ours = {what: spent / (plan.batches - plan.warm_up) for what, spent in clock.ms.items()}
         return self._measured(plan, progress, cpu_s, state / "output" / "generation=1", ours)
 
     def bare(self, plan: Plan) -> Run:
@@ -245,11 +224,6 @@ class Runs:
         )
 
 
-def _until_stopped(stream: DirectStream) -> None:
-    with suppress(JobStopped):
-        stream.run()
-
-
 def _wait_for(query: StreamingQuery, batches: int) -> list[dict[str, Any]]:
     """Wait until so many batches are done. Returns the progress of each, oldest first."""
     while True:
@@ -263,19 +237,8 @@ def _wait_for(query: StreamingQuery, batches: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     plan = json.loads(sys.argv[1])
-    session = (
-        SparkSession.builder.master("local[2]")
-        .appName("overhead")
-        .config("spark.driver.memory", "1g")
-        .config("spark.driver.extraClassPath", plan["class_path"])
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.streaming.numRecentProgressUpdates", "10000")
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("ERROR")
+    conf = {"spark.sql.streaming.numRecentProgressUpdates": "10000"}
+    session = spark_runs.session("overhead", 2, "1g", plan["class_path"], conf)
     runs = Runs(session, plan["bootstrap"], plan["topic"], Path(plan["folder"]))
     plans = [Plan(**each) for each in plan["plans"]]
     for one in plans:
