@@ -89,7 +89,7 @@ class Runs:
         self._conf.set("spark.streaming.receiver.writeAheadLog.enable", str(write_ahead_log).lower())
         scala = self._jvm.org.apache.spark.streaming.streamops
         settings = scala.ReceiverSettings.of(
-            [self._plan["topic"]], {**self._kafka, "group.id": f"store-{self._number}"}, {}, POLL_RECORDS, "",
+            [self._plan["topic"]], {**self._kafka, "group.id": f"store-{self._number}"}, {}, POLL_RECORDS, "", "",
         )
         counted = Counted(self._plan["records"])
         streaming = scala.KafkaStreaming(

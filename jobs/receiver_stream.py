@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError
@@ -148,6 +149,7 @@ class ReceiverStream:
             {str(at): offset for at, offset in batches.processed.items()},
             POLL_RECORDS,
             group,
+            uuid.uuid4().hex,
         )
         receiving = self._receiving = Receiving(batches, held, self._spec.receivers)
         streaming = self._jvm.KafkaStreaming(

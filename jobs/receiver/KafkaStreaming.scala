@@ -50,6 +50,7 @@ final class KafkaStreaming(
   private val spark = session.asInstanceOf[ClassicSession].sparkContext
   private val streaming = new StreamingContext(spark, Duration(intervalMs))
   @volatile private var stuck = false
+  private val stopped = new CountDownLatch(1)
   @volatile private var doneMs = 0L
   private val waiting = new WaitingIntervals
   private var streams = Seq.empty[KafkaReceiverStream]
@@ -76,8 +77,12 @@ final class KafkaStreaming(
   def stop(): Boolean = {
     if (hook != null) ShutdownHookManager.removeShutdownHook(hook)
     streaming.stop(stopSparkContext = false, stopGracefully = false)
-    forgetBlocks()
-    !streaming.scheduler.isStarted()
+    val isStopped = !streaming.scheduler.isStarted()
+    if (isStopped) {
+      stopped.countDown()
+      forgetBlocks()
+    }
+    isStopped
   }
 
   /** What is not processed is read from the log, or from Kafka, so executors need not keep it. */
@@ -110,9 +115,9 @@ final class KafkaStreaming(
       doneMs = taken.intervals.last.milliseconds
       streams.foreach(_.processed(taken, beganMs, System.currentTimeMillis))
     } else {
-      // An interval that returned would count as done, and Spark would clean the log of what it held.
+      // An interval that returned while Spark listens would count as done, and the log of what it held be cleaned.
       stuck = true
-      new CountDownLatch(1).await()
+      stopped.await()
     }
   }
 

@@ -95,13 +95,16 @@ private[streamops] final class Reading(
   override def onPartitionsAssigned(partitions: JCollection[TopicPartition]): Unit = {
     val committed = consumer.committed(new JHashSet(partitions)).asScala
     partitions.asScala.foreach { at =>
-      committed.get(at).filter(_ != null) match {
+      committed.get(at).filter(known => known != null && isOurs(known)) match {
         case Some(known) => position(at) = known.offset
         case None        => begin(at)
       }
     }
     logInfo(s"reads ${position.map { case (at, offset) => s"$at from $offset" }.mkString(", ")}")
   }
+
+  /** A group of this name may hold commits of others: of a pipeline whose state was deleted, or of an operator's tool. */
+  private def isOurs(commit: OffsetAndMetadata): Boolean = settings.mark.isEmpty || commit.metadata == settings.mark
 
   /** What was polled and not stored is polled again, here or by the next owner; what is stored is said so in time. */
   override def onPartitionsRevoked(partitions: JCollection[TopicPartition]): Unit = {
@@ -142,8 +145,9 @@ private[streamops] final class Reading(
   }
 
   private def commit(): Unit = if (uncommitted.nonEmpty) {
+    val marked = uncommitted.map { case (at, offset) => at -> new OffsetAndMetadata(offset, settings.mark) }
     try {
-      consumer.commitSync(uncommitted.map { case (at, offset) => at -> new OffsetAndMetadata(offset) }.toMap.asJava)
+      consumer.commitSync(marked.toMap.asJava)
       uncommitted.clear()
     } catch {
       // Out of the group, or about to be: what is stored stays stored, and the next owner's copy of it is dropped.

@@ -13,6 +13,7 @@ import scala.jdk.CollectionConverters._
   * @param pollRecords the most records of one poll
   * @param member      prefix of the group's static member ids, so that a receiver that is started again gets its
   *                    partitions back at once and one that was thought dead is fenced off (KIP-345); empty for none
+  * @param mark        written into each commit, and only commits with it count; empty for any
   */
 @SerialVersionUID(1)
 final case class ReceiverSettings(
@@ -20,7 +21,8 @@ final case class ReceiverSettings(
     properties: Map[String, String],
     start: Map[String, Long],
     pollRecords: Int,
-    member: String = ""
+    member: String = "",
+    mark: String = ""
 ) {
 
   def consumerProperties(receiver: Int): Properties = {
@@ -42,10 +44,11 @@ object ReceiverSettings {
       properties: JMap[String, String],
       start: JMap[String, Number],
       pollRecords: Int,
-      member: String
+      member: String,
+      mark: String
   ): ReceiverSettings = {
     val offsets = start.asScala.map { case (at, offset) => at -> offset.longValue }.toMap
-    ReceiverSettings(topics.asScala.toSeq, properties.asScala.toMap, offsets, pollRecords, member)
+    ReceiverSettings(topics.asScala.toSeq, properties.asScala.toMap, offsets, pollRecords, member, mark)
   }
 
   private val Bytes = "org.apache.kafka.common.serialization.ByteArrayDeserializer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +35,22 @@ def test_a_topic_that_was_made_again_stops_the_job(
     ended = receivers(spec).join()
     assert isinstance(ended, StateError)
     assert "made again" in str(ended)
+
+
+def test_commits_of_a_pipeline_whose_state_was_deleted_do_not_count(
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
+    receiver_spec: Callable[..., JobSpec],
+) -> None:
+    """The first driver of the next one joins a group of the same name."""
+    topic = topics.create()
+    spec = receiver_spec(topic)
+    topics.send(topic, numbered(100))
+    for _ in range(2):
+        running = receivers(spec)
+        until(running, lambda: covered(files) == 100, "everything is in a batch")
+        running.stop()
+        assert numbers(spark, files) == list(range(100))
+        shutil.rmtree(files.url.removeprefix("file://"))
 
 
 def test_a_topic_that_is_not_there_stops_the_job(
