@@ -29,6 +29,7 @@ def session(name: str, cores: int, memory: str, class_path: str, conf: Mapping[s
         .config("spark.driver.extraClassPath", class_path)
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", str(cores))  # as jobs are submitted
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
     )

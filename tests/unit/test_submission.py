@@ -107,6 +107,15 @@ def test_class_paths_of_the_pipeline_are_added_to(settings: Settings) -> None:
     assert "kafka-clients" in conf["spark.executor.extraClassPath"]
 
 
+@pytest.mark.parametrize(("conf", "expected"), [({}, "6"), ({"spark.sql.shuffle.partitions": "40"}, "40")])
+def test_a_shuffle_has_as_many_parts_as_run_at_once(
+    settings: Settings, conf: dict[str, str], expected: str
+) -> None:
+    declared = pipeline(resources={"executors": 2, "executor_cores": 3, "conf": conf})
+    spec = job_spec(declared, kafka=KAFKA, storage=STORAGE, owner=OWNER)
+    assert submission(declared, spec, settings).conf["spark.sql.shuffle.partitions"] == expected
+
+
 def test_drivers_get_the_modules_that_spark_opens_for_every_other_jvm(settings: Settings) -> None:
     declared = pipeline(resources={"conf": {"spark.driver.extraJavaOptions": "-Dmine=1"}})
     spec = job_spec(declared, kafka=KAFKA, storage=STORAGE, owner=OWNER)
