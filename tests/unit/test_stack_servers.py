@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,12 @@ def test_every_port_that_a_setting_holds_is_checked(tmp_path: Path) -> None:
     stack = Stack(StackSettings(data=tmp_path))
     checked = {setting for server in stack.servers for setting in server.ports}
     assert checked == {name for name in StackSettings.model_fields if name.endswith("_port")}
+
+
+def test_brokers_that_prepare_at_once_agree_on_their_number(tmp_path: Path) -> None:
+    settings = StackSettings(data=tmp_path, kafka_brokers=3)
+    for turn in range(50):
+        here = settings.model_copy(update={"data": tmp_path / str(turn)})
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda _, here=here: kafka_brokers._refuse_other_size(here), range(3)))
+        assert [file.name for file in (here.data / "kafka-data").iterdir()] == ["brokers"]

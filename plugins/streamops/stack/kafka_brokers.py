@@ -106,7 +106,10 @@ def _refuse_other_size(settings: StackSettings) -> None:
     record = settings.data / "kafka-data" / "brokers"
     if not record.exists() and not formatted:
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(f"{settings.kafka_brokers}\n", "utf-8")
+        # Several brokers prepare at once: a rename, so that none reads what another has only begun to write.
+        draft = record.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        draft.write_text(f"{settings.kafka_brokers}\n", "utf-8")
+        draft.replace(record)
     existing = int(record.read_text("utf-8"))
     if existing != settings.kafka_brokers:
         raise ConfigurationError(
