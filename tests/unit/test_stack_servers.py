@@ -104,3 +104,9 @@ def test_brokers_that_prepare_at_once_agree_on_their_number(tmp_path: Path) -> N
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(lambda _, here=here: kafka_brokers._refuse_other_size(here), range(3)))
         assert [file.name for file in (here.data / "kafka-data").iterdir()] == ["brokers"]
+
+
+def test_acls_can_be_tried_on_one_broker_and_do_not_keep_three_from_electing(three: StackSettings) -> None:
+    one = three.model_copy(update={"kafka_brokers": 1})
+    assert "authorizer.class.name" in kafka_brokers.properties(one, 1)
+    assert "authorizer.class.name" not in kafka_brokers.properties(three, 1)

@@ -15,6 +15,13 @@ from streamops.stack.jvm import daemon_options
 from streamops.stack.process import Server
 from streamops.stack.settings import LOOPBACK, StackSettings
 
+#: Whoever connects may do everything, until somebody adds ACLs to try them. Not with three brokers: their controllers
+#: would refuse each other's votes until they have read the ACLs, and read those from the one that they vote for.
+_AUTHORIZER = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+
 
 def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server]:
     """One server a broker: `kafka-1`, and with three brokers `kafka-2` and `kafka-3`."""
@@ -68,9 +75,7 @@ def properties(settings: StackSettings, number: int) -> dict[str, object]:
         "share.coordinator.state.topic.num.partitions": 2,
         "share.coordinator.state.topic.replication.factor": replication,
         "share.coordinator.state.topic.min.isr": in_sync,
-        # Whoever connects may do everything, until somebody adds ACLs to try them.
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "allow.everyone.if.no.acl.found": "true",
+        **(_AUTHORIZER if settings.kafka_brokers == 1 else {}),
         # A lone consumer must not wait 3 s for others that never come.
         "group.initial.rebalance.delay.ms": 0,
         # After kill -9 a broker can register again only when its last session has run out: 9 s by default.
