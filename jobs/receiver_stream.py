@@ -38,6 +38,9 @@ WRITTEN_BY = "written_by.json"
 POLL_RECORDS = 20_000
 #: Seconds between two looks at whether Spark still runs the receivers.
 LOOK_EVERY_S = 1.0
+#: Seconds that a batch has to end in when its receivers are stopped. Its Spark jobs are cancelled; the team's own code
+#: in the driver is what may take time.
+BATCH_ENDS_WITHIN_S = 60.0
 
 
 class Receiving:
@@ -48,11 +51,16 @@ class Receiving:
         self._held = held
         self._receivers = receivers
         self._over = threading.Event()
+        self._batch = threading.Lock()
         self.error: BaseException | None = None
         self.was_ended = False
 
     def run(self, received: Any) -> bool:
         """Process what was received in one or more intervals; False when that failed, and then for good."""
+        with self._batch:
+            return self._run(received)
+
+    def _run(self, received: Any) -> bool:
         if self._over.is_set():
             return False
         try:
@@ -93,6 +101,14 @@ class Receiving:
                 self.fail(UnavailableError("Spark has stopped the receivers", "See the log of the driver."))
         if self.error is not None:
             raise self.error
+
+    def no_more_batches(self) -> bool:
+        """Wait for the batch that runs when it is over. False when it does not end, and so may still be logged."""
+        self._over.set()
+        is_free = self._batch.acquire(timeout=BATCH_ENDS_WITHIN_S)
+        if is_free:
+            self._batch.release()
+        return is_free
 
     class Java:
         implements = ("org.apache.spark.streaming.streamops.BatchHandler",)
@@ -167,8 +183,8 @@ class ReceiverStream:
             _start(streaming)
             receiving.wait(streaming.isActive)
         finally:
-            if not receiving.was_ended and not streaming.stop():
-                raise NotStoppedError("Spark could not stop the receivers in this process")
+            if not receiving.was_ended and not (streaming.stop() and receiving.no_more_batches()):
+                raise NotStoppedError("Spark could not stop the receivers and their batch in this process")
 
     def _caught_up(self, batches: ReceivedBatches) -> ReceivedBatches:
         """Process what earlier receivers stored, then remove their directories.
@@ -210,7 +226,7 @@ class NotStartedError(Exception):
 
 
 class NotStoppedError(Exception):
-    """Spark could not stop the receivers. Only the end of the process does."""
+    """Receivers or a batch of theirs go on. Only the end of the process stops them."""
 
 
 def _start(streaming: Any) -> None:

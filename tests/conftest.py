@@ -6,6 +6,7 @@ used nor disturbed.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,11 @@ from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
 
 Say = Callable[[str], None]
+
+
+def pytest_unconfigure() -> None:
+    """As the process exits libraries log to a stream that Airflow took from pytest, and that is closed by then."""
+    logging.raiseExceptions = False
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 package org.apache.spark.streaming.streamops
 
+import java.util.UUID
 import java.util.concurrent.{ConcurrentHashMap, CountDownLatch, TimeUnit}
 
 import scala.util.control.NonFatal
@@ -55,6 +56,7 @@ final class KafkaStreaming(
   private val waiting = new WaitingIntervals
   private var streams = Seq.empty[KafkaReceiverStream]
   private var hook: AnyRef = _
+  private val tag = s"streamops-batches-${UUID.randomUUID}"
 
   def start(): Unit = {
     KafkaStreaming.running = this
@@ -77,6 +79,7 @@ final class KafkaStreaming(
   def stop(): Boolean = {
     if (hook != null) ShutdownHookManager.removeShutdownHook(hook)
     streaming.stop(stopSparkContext = false, stopGracefully = false)
+    if (!spark.isStopped) spark.cancelJobsWithTag(tag)
     val isStopped = !streaming.scheduler.isStarted()
     if (isStopped) {
       stopped.countDown()
@@ -111,6 +114,7 @@ final class KafkaStreaming(
   /** Spark runs the jobs of its intervals one after the other (`spark.streaming.concurrentJobs` is 1). */
   private def process(interval: Time): Unit = waiting.take(interval).foreach { taken =>
     val beganMs = System.currentTimeMillis
+    spark.addJobTag(tag)
     if (handler.run(new ReceivedBatch(taken.received, started.size))) {
       doneMs = taken.intervals.last.milliseconds
       streams.foreach(_.processed(taken, beganMs, System.currentTimeMillis))

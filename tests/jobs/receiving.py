@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
+from streamops import generations, numbered_files
 
 from . import observing
 from .conftest import RunningStream, Topics
 
 
 def rows(spark: SparkSession, files: HadoopFiles) -> list[Any]:
-    return spark.read.parquet(f"{files.url}/output").collect()
+    """What the batch log says is in the sink. A folder without an entry is not output: its driver was stopped."""
+    newest = numbered_files.latest(files.names(generations.DIRECTORY)) or 0
+    logged = (entry for number in range(1, newest + 1) for entry in observing.entries(files, number))
+    folders = [f"{files.url}/output/{entry.output}" for entry in logged if entry.output]
+    return spark.read.parquet(*folders).collect() if folders else []
 
 
 def numbers(spark: SparkSession, files: HadoopFiles) -> list[int]:
     """The values in the sink, which are numbers, in order; a record that is there twice is in it twice."""
     return sorted(int(bytes(row.value)) for row in rows(spark, files))
+
+
+def assert_exactly(spark: SparkSession, files: HadoopFiles, expected: Iterable[int]) -> None:
+    """Says how many values are lost, doubled or strange, and the first of each, however many there are."""
+    found, wanted = Counter(numbers(spark, files)), {*expected}
+    lost = sorted(wanted - found.keys())
+    doubled = sorted(number for number, times in found.items() if times > 1)
+    strange = sorted(found.keys() - wanted)
+    counts = {"lost": lost, "doubled": doubled, "strange": strange}
+    assert not any(counts.values()), {name: (len(each), each[:5]) for name, each in counts.items()}
 
 
 def numbered(count: int, first: int = 0) -> list[bytes]:

@@ -15,7 +15,7 @@ from streamops.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
 from .observing import assert_contiguous, covered, entries
-from .receiving import Committed, numbered, numbers, until
+from .receiving import Committed, assert_exactly, numbered, until
 
 
 def test_a_slow_transform_slows_the_receiver_down(
@@ -54,7 +54,8 @@ def test_a_slow_transform_slows_the_receiver_down(
     assert backlog() < 10_000
     assert live_mb() < settled_mb + 30
     running.stop()
-    assert numbers(spark, files) == list(range(covered(files)))
+    logged = covered(files)
+    assert_exactly(spark, files, range(logged))
     assert_contiguous(files)
 
 
@@ -84,7 +85,7 @@ def test_batches_that_cost_more_than_an_interval_keep_up(
     running.stop()
     assert behind < sent / 2, "batches of one interval each would have done less than half"
     assert len(entries(files)) - before < intervals * 0.7
-    assert numbers(spark, files) == list(range(sent))
+    assert_exactly(spark, files, range(sent))
     assert_contiguous(files)
 
 

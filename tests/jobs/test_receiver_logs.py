@@ -22,7 +22,7 @@ from streamops.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
 from .observing import LIMIT_S, assert_contiguous, covered, entries, opened
-from .receiving import Committed, numbered, numbers, until
+from .receiving import Committed, assert_exactly, numbered, until
 
 
 def blocks(spark: SparkSession) -> list[str]:
@@ -90,7 +90,7 @@ def test_the_log_delivers_what_retention_has_taken(
     running = receivers(spec)
     until(running, lambda: covered(files) == 1010, "everything is in a batch")
     running.stop()
-    assert numbers(spark, files) == list(range(1010))
+    assert_exactly(spark, files, range(1010))
     assert_contiguous(files)
     assert stored(files) == 0 or len(files.names("checkpoint/000001")) == 1, "what is processed is removed"
 
@@ -113,7 +113,7 @@ def test_without_a_log_retention_takes_what_was_received(
         return
     until(running, lambda: covered(files) == 1010, "everything that is left is in a batch")
     running.stop()
-    assert numbers(spark, files) == list(range(1000, 1010))
+    assert_exactly(spark, files, range(1000, 1010))
     assert sum(lost.span for entry in entries(files) for lost in entry.lost) == 1000
 
 
@@ -129,7 +129,7 @@ def test_without_a_log_kafka_delivers_again(
     running = receivers(spec)
     until(running, lambda: covered(files) == 1000, "everything is in a batch")
     running.stop()
-    assert numbers(spark, files) == list(range(1000))
+    assert_exactly(spark, files, range(1000))
 
 
 def test_a_damaged_log_is_left_and_kafka_delivers_again(
@@ -149,7 +149,7 @@ def test_a_damaged_log_is_left_and_kafka_delivers_again(
     running = receivers(spec)
     until(running, lambda: covered(files) == 1000, "everything is in a batch")
     running.stop()
-    assert numbers(spark, files) == list(range(1000))
+    assert_exactly(spark, files, range(1000))
     assert_contiguous(files)
 
 
@@ -182,7 +182,7 @@ def test_the_log_of_another_spark_is_not_read_and_kafka_delivers_again(
     until(running, lambda: files.exists(generations.path(2)) and covered(files, 2) == 1000, "generation 2 has it all")
     running.stop()
     assert "4.1.1" in opened(files, 2).reason
-    assert numbers(spark, files) == list(range(1000))
+    assert_exactly(spark, files, range(1000))
     assert files.names("checkpoint/000001") == [directory], "nobody else's log is removed"
 
 
@@ -202,5 +202,5 @@ def test_blocks_that_are_lost_are_read_from_kafka_again(
     gate.opened.set()
     until(running, lambda: covered(files) == 1000, "everything is in a batch")
     running.stop()
-    assert numbers(spark, files) == list(range(1000))
+    assert_exactly(spark, files, range(1000))
     assert_contiguous(files)

@@ -14,7 +14,7 @@ from streamops.planned_batch import PlannedBatch
 
 from .conftest import RunningStream, Topics
 from .observing import DriverDied, assert_contiguous, covered, entries
-from .receiving import numbered, numbers, until
+from .receiving import assert_exactly, numbered, until
 
 
 def dies_with_its_plan(receivers: Callable[..., RunningStream], spec: JobSpec) -> None:
@@ -46,7 +46,7 @@ def test_a_planned_batch_is_finished_as_it_was_planned(
     first = entries(files)[0]
     assert first.ranges == planned.ranges
     assert first.epoch > planned.epoch
-    assert numbers(spark, files) == list(range(200))
+    assert_exactly(spark, files, range(200))
     assert files.names("plans/000001") == []
 
 
@@ -63,5 +63,5 @@ def test_a_planned_batch_that_no_log_holds_is_read_from_kafka(
     running = receivers(spec)
     until(running, lambda: covered(files) == 200, "everything is in a batch")
     running.stop()
-    assert numbers(spark, files) == list(range(200))
+    assert_exactly(spark, files, range(200))
     assert_contiguous(files)

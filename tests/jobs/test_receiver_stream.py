@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from kafka import KafkaConsumer
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
+from micro_batch import MicroBatches
 from streamops import batch_log
 from streamops.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
 from .observing import assert_contiguous, covered
-from .receiving import numbered, numbers, rows, until
+from .receiving import assert_exactly, numbered, numbers, rows, until
 
 
 def test_records_arrive_whole(
@@ -74,3 +79,29 @@ def test_members_that_come_and_go_cost_and_double_nothing(
     assert len(found) == sent
     assert len(set(found)) == sent
     assert_contiguous(files)
+
+
+def test_stopped_in_the_middle_of_a_batch_it_has_ended_when_stop_returns(
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
+    receiver_spec: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Spark waits two seconds for a batch. One that ended later could be logged while the next receivers start."""
+    topic = topics.create()
+    began, ended, run = threading.Event(), threading.Event(), MicroBatches.run
+
+    def slow(batches: MicroBatches, frame: Any, number: int, ranges: Any) -> Any:
+        began.set()
+        try:
+            time.sleep(6)
+            return run(batches, frame, number, ranges)
+        finally:
+            ended.set()
+
+    running = receivers(receiver_spec(topic))
+    until(running, lambda: batch_log.read_head(files, 1) is not None, "the receivers are there")
+    monkeypatch.setattr(MicroBatches, "run", slow)
+    topics.send(topic, numbered(100))
+    until(running, began.is_set, "a batch has begun")
+    running.stop()
+    assert ended.is_set()
+    assert_exactly(spark, files, range(covered(files)))

@@ -18,7 +18,7 @@ from streamops.offsets import TopicPartition as KnownPartition
 
 from .conftest import RunningStream, Topics
 from .observing import LIMIT_S, assert_contiguous, covered
-from .receiving import numbered, numbers, until
+from .receiving import assert_exactly, numbered, numbers, until
 
 
 def test_a_topic_that_was_made_again_stops_the_job(
@@ -49,7 +49,7 @@ def test_commits_of_a_pipeline_whose_state_was_deleted_do_not_count(
         running = receivers(spec)
         until(running, lambda: covered(files) == 100, "everything is in a batch")
         running.stop()
-        assert numbers(spark, files) == list(range(100))
+        assert_exactly(spark, files, range(100))
         shutil.rmtree(files.url.removeprefix("file://"))
 
 
@@ -101,7 +101,7 @@ def test_compaction_and_transactions_leave_no_gap(
     running = receivers(spec)
     until(running, lambda: covered(files) == 220, "20 times ten records and a marker are in batches")
     running.stop()
-    assert numbers(spark, files) == [n for n in range(200) if n // 10 % 2 == 0]
+    assert_exactly(spark, files, (n for n in range(200) if n // 10 % 2 == 0))
     assert_contiguous(files)
 
 
