@@ -2,8 +2,9 @@
 
     python receiver_runs.py PLAN_JSON
 
-`store` runs a receiver whose batches are counted and dropped: what is timed is poll, store and commit. `receiver`,
-`direct` and `lambdas` are whole word counts: by both jobs, and by a program of the Spark 2 era.
+`store` runs a receiver whose batches are counted and dropped: what is timed is poll, store and commit. `receiver` and
+`direct` are whole word counts by our jobs; `receiver lambdas` and `direct lambdas` are those of programs of the Spark 2
+era, by `KafkaUtils.createStream` with a write-ahead log and by `createDirectStream`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any
 
 from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
+from pyspark.storagelevel import StorageLevel
 from pyspark.streaming import StreamingContext
+from pyspark.streaming.listener import StreamingListener
 
 import spark_runs
 from direct_stream import DirectStream
@@ -31,6 +34,10 @@ from streamops.batch_log import Entry
 from streamops.job_spec import ReceiverSpec
 
 PARTITIONS = 4
+#: A receiver keeps one for itself.
+CORES = 3
+#: Seconds between the batches of whole word counts.
+INTERVAL_S = 0.5
 
 
 @dataclass
@@ -64,6 +71,26 @@ class Counted:
 
     class Java:
         implements = ("org.apache.spark.streaming.streamops.BatchHandler",)
+
+
+@dataclass
+class Batches(StreamingListener):  # type: ignore[misc]
+    """The batches of an old program that had records: how many, and when Spark processed them."""
+
+    records: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+
+    def onBatchCompleted(self, batchCompleted: Any) -> None:  # noqa: N802, N803  Spark's names
+        batch = batchCompleted.batchInfo()
+        if batch.numRecords():
+            self.first_ms = self.first_ms or batch.processingStartTime()
+            self.last_ms = batch.processingEndTime()
+            self.records += batch.numRecords()
+
+    @property
+    def took_s(self) -> float:
+        return (self.last_ms - self.first_ms) / 1000
 
 
 class Runs:
@@ -110,41 +137,45 @@ class Runs:
     def direct(self) -> dict[str, float]:
         return self._job(lambda job: DirectStream(job), "direct")
 
-    def lambdas(self) -> dict[str, float]:
-        """As people wrote it for Spark 2: batches of half a second's work, their counts saved as text."""
+    def lambdas(self, *, received: bool) -> dict[str, float]:
+        """As people wrote it for Spark 2, by a receiver with a write-ahead log or by offset ranges.
+
+        Batches hold at most half a second's work, and their counts are saved as text.
+        """
         state = self._empty()
-        each = self._plan["records"] // 8
-        self._conf.set("spark.streaming.kafka.maxRatePerPartition", str(each * 2 // PARTITIONS))
-        ssc = StreamingContext(self._session.sparkContext, 0.5)
-        stream = KafkaUtils.createDirectStream(
-            ssc, [self._plan["topic"]], {"metadata.broker.list": self._plan["bootstrap"],
-                                         "auto.offset.reset": "smallest"})
+        a_second = self._plan["records"] // 8 * 2
+        limits = {
+            "spark.streaming.receiver.writeAheadLog.enable": "true",
+            "spark.streaming.receiver.maxRate": str(a_second),
+            "spark.streaming.kafka.maxRatePerPartition": str(a_second // PARTITIONS),
+        }
+        for name, value in limits.items():
+            self._conf.set(name, value)
+        ssc = StreamingContext(self._session.sparkContext, INTERVAL_S)
+        ssc.checkpoint(f"{state.as_uri()}/checkpoint")
+        brokers, topic, group = self._plan["bootstrap"], self._plan["topic"], f"lambdas-{self._number}"
+        params = {"metadata.broker.list": brokers, "auto.offset.reset": "smallest"}
+        if received:
+            level = StorageLevel.MEMORY_AND_DISK
+            stream = KafkaUtils.createStream(ssc, brokers, group, {topic: 1}, params, storageLevel=level)
+        else:
+            stream = KafkaUtils.createDirectStream(ssc, [topic], params)
         counts = (
             stream.map(lambda record: record[1])
             .flatMap(lambda line: line.split(" "))
             .map(lambda word: (word, 1))
             .reduceByKey(lambda a, b: a + b)
         )
-        at_s: list[float] = []
-        records: list[int] = []
-
-        def begin(rdd: Any) -> None:
-            at_s.append(time.perf_counter())
-            records.append(sum(each.untilOffset - each.fromOffset for each in rdd.offsetRanges()))
-
-        def save(rdd: Any) -> None:
-            rdd.saveAsTextFile(f"{state.as_uri()}/{len(records)}")
-            at_s.append(time.perf_counter())
-
-        stream.foreachRDD(begin)
-        counts.foreachRDD(save)
+        counts.saveAsTextFiles(f"{state.as_uri()}/counts")
+        batches = Batches()
+        ssc.addStreamingListener(batches)
         ssc.start()
-        # A batch is over when both have been called for it. Two are enough of what takes long.
-        while len(at_s) < 4:
+        while batches.records < self._plan["records"]:
             time.sleep(0.1)
         ssc.stop(stopSparkContext=False, stopGraceFully=False)
-        self._conf.remove("spark.streaming.kafka.maxRatePerPartition")
-        return {"records_per_s": sum(records[:2]) / (at_s[3] - at_s[0])}
+        for name in limits:
+            self._conf.remove(name)
+        return {"records_per_s": batches.records / (batches.took_s + (INTERVAL_S if received else 0.0))}
 
     def _job(self, stream_of: Callable[[Job], Any], approach: str) -> dict[str, float]:
         """A whole word count into Parquet. Timed by the batch log: from the first batch with records to the last."""
@@ -153,8 +184,11 @@ class Runs:
         if approach == "direct":
             # Batches of half a second's work, as the receiver's are.
             more = {"rate_limit": self._plan["records"] // 8 * 2}
-        spec = spark_runs.word_count(approach, self._plan["bootstrap"], self._plan["topic"], state, 0.5, **more)
-        job = Job(self._session.newSession(), spec, f"driver-{self._number}")
+        spec = spark_runs.word_count(approach, self._plan["bootstrap"], self._plan["topic"], state, INTERVAL_S, **more)
+        session = self._session.newSession()
+        # As it is submitted: as many parts as tasks run at once beside a receiver.
+        session.conf.set("spark.sql.shuffle.partitions", str(CORES - (approach == "receiver")))
+        job = Job(session, spec, f"driver-{self._number}")
         entries: list[Entry] = []
         with spark_runs.running(job, stream_of(job)):
             while sum(entry.span for entry in entries) < self._plan["records"]:
@@ -183,7 +217,7 @@ def _seconds(at: str) -> float:
 def main() -> None:
     plan = json.loads(sys.argv[1])
     conf = {"spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem"}
-    session = spark_runs.session("receiver", 3, "2g", plan["class_path"], conf)  # a receiver keeps a core
+    session = spark_runs.session("receiver", CORES, "2g", plan["class_path"], conf)
     ensure_callback_server_started(session.sparkContext._gateway)
     runs = Runs(session, plan)
     kinds: dict[str, Callable[[], dict[str, float]]] = {
@@ -192,7 +226,8 @@ def main() -> None:
         "store without log": lambda: runs.store(write_ahead_log=False),
         "receiver": runs.receiver,
         "direct": runs.direct,
-        "lambdas": runs.lambdas,
+        "receiver lambdas": lambda: runs.lambdas(received=True),
+        "direct lambdas": lambda: runs.lambdas(received=False),
     }
     # The first round warms the JVM up, and is not reported. Rounds take turns in who is first.
     for number in range(-1, plan["rounds"]):

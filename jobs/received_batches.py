@@ -142,13 +142,18 @@ class ReceivedBatches:
         session = self._job.session
         self._losses.known = planned.lost
         if received is not None:
-            frame = DataFrame(received.frame(session._jsparkSession, session.sparkContext.defaultParallelism), session)
+            frame = DataFrame(received.frame(session._jsparkSession, self._tasks()), session)
         else:
             frame = self._from_kafka(planned)
         entry = self.batches.run(frame, planned.batch, planned.ranges)
         self.processed = advance(self.processed, entry.ranges)
         self._job.files.delete(planned_batch.path(planned.generation, planned.batch))
         return entry
+
+    def _tasks(self) -> int:
+        """How many run at once: one more than that would be a second wave, as long as the first."""
+        assert self._job.spec.receiver is not None
+        return max(1, int(self._job.session.sparkContext.defaultParallelism) - self._job.spec.receiver.receivers)
 
     def _from_kafka(self, planned: PlannedBatch) -> DataFrame:
         log.info("batch %d is read from Kafka again", planned.batch)

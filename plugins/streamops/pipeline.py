@@ -81,7 +81,7 @@ class Resources(Section):
 
     @property
     def cores(self) -> int:
-        """Tasks that run at once."""
+        """Of all executors together."""
         return self.executors * self.executor_cores
 
 
@@ -176,6 +176,11 @@ class Pipeline(Section):
     schedules: Schedules = Field(default_factory=Schedules)
     objectives: Objectives = Field(default_factory=Objectives)
     receiver: Receiver = Field(default_factory=Receiver)
+
+    @property
+    def tasks(self) -> int:
+        """Tasks that run at once: a task a core, and each receiver keeps one for itself."""
+        return self.resources.cores - (self.receiver.receivers if self.approach == "receiver" else 0)
 
     @property
     def job(self) -> str:

@@ -107,11 +107,16 @@ def test_class_paths_of_the_pipeline_are_added_to(settings: Settings) -> None:
     assert "kafka-clients" in conf["spark.executor.extraClassPath"]
 
 
-@pytest.mark.parametrize(("conf", "expected"), [({}, "6"), ({"spark.sql.shuffle.partitions": "40"}, "40")])
+@pytest.mark.parametrize(("more", "conf", "expected"), [
+    pytest.param({}, {}, "6", id="a task a core"),
+    pytest.param({"approach": "receiver", "receiver": {"receivers": 2}}, {}, "4", id="receivers keep a core each"),
+    pytest.param({}, {"spark.sql.shuffle.partitions": "40"}, "40", id="as the pipeline says"),
+])
 def test_a_shuffle_has_as_many_parts_as_run_at_once(
-    settings: Settings, conf: dict[str, str], expected: str
+    settings: Settings, more: dict[str, object], conf: dict[str, str], expected: str
 ) -> None:
-    declared = pipeline(resources={"executors": 2, "executor_cores": 3, "conf": conf})
+    declared = pipeline(resources={"executors": 2, "executor_cores": 3, "conf": conf}, **more)
+    (settings.jars / jar_name(settings.jobs)).touch()
     spec = job_spec(declared, kafka=KAFKA, storage=STORAGE, owner=OWNER)
     assert submission(declared, spec, settings).conf["spark.sql.shuffle.partitions"] == expected
 

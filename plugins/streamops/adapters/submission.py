@@ -142,7 +142,7 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
         "spark.pyspark.python": sys.executable,
         # Spark's 200 are for large tables. A streaming query merges none, so each would be a task and a file of every
         # batch, which is small enough for as many as run at once.
-        "spark.sql.shuffle.partitions": str(resources.cores),
+        "spark.sql.shuffle.partitions": str(pipeline.tasks),
         **_KEPT_FOR_PAGES,
         **(receiver_conf(pipeline, spec.state_url) if pipeline.approach == "receiver" else {}),
         **resources.conf,
