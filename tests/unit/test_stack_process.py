@@ -37,6 +37,7 @@ def server(code: str, name: str = "sleeper", **given: float) -> Server:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
+    """Also for an environment: it reads as empty for an instant while a process starts."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
@@ -58,6 +59,7 @@ def test_it_is_found_again_by_its_pid_file(folder: Folder) -> None:
 
 def test_a_pid_file_that_means_a_stranger_is_not_believed(folder: Folder) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", SLEEP])
+    wait_for(psutil.Process(stranger.pid).environ)
     try:
         record = {"pid": stranger.pid, "started": psutil.Process(stranger.pid).create_time() - 3600}
         folder.pid_file("sleeper").parent.mkdir(parents=True)
@@ -138,7 +140,8 @@ def test_a_process_is_its_sessions_whatever_mark_it_was_given(folder: Folder) ->
 
 
 def test_another_stacks_processes_are_not_ours(folder: Folder, tmp_path: Path) -> None:
-    process.start(server(SLEEP), folder)
+    started = process.start(server(SLEEP), folder)
+    wait_for(started.environ)
     assert process.members(Folder(tmp_path, stack_id="another")) == []
     assert process.running("sleeper", Folder(tmp_path, stack_id="another")) is None
 
