@@ -128,7 +128,7 @@ class HadoopFiles:
         until the NameNode has closed it, which it does by itself only after up to 20 minutes. A writer that was merely
         thought dead is cut off by this. Raises UnavailableError when the DataNode does not take part in time.
         """
-        if self._file_system.getScheme() != "hdfs" or not self._manager.exists(self.at(directory)):
+        if self._file_system.getUri().getScheme() != "hdfs" or not self._manager.exists(self.at(directory)):
             return
         found = self._file_system.listFiles(self.at(directory), True)
         paths = []

@@ -170,7 +170,10 @@ def test_what_a_writer_left_open_on_hdfs_can_be_read_to_its_end(on_hdfs: OnHdfs,
     driver.close_abandoned("nowhere")
 
 
-def test_on_a_local_disk_nothing_is_left_open(files: HadoopFiles) -> None:
+@pytest.mark.parametrize("kind", ["LocalFileSystem", "RawLocalFileSystem"])
+def test_on_a_local_disk_nothing_is_left_open(files: HadoopFiles, kind: str) -> None:
+    files._file_system = getattr(files._jvm.org.apache.hadoop.fs, kind)()  # receivers that log have the raw one
+    files._file_system.initialize(files.at("").toUri(), files._conf)
     files.write_new("log/closed", "whole")
     files.close_abandoned("log")
     assert files.read("log/closed") == "whole"
