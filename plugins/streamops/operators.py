@@ -220,7 +220,8 @@ class StreamingJobOperator(SparkSubmitOperator):
         from streamops.run_backoff import not_before
 
         ti, run = context["ti"], context["dag_run"]
-        if ti.try_number > 1 or str(run.run_type) != "scheduled":
+        # A task's `run_type` is an enumeration whose text is `DagRunType.SCHEDULED`.
+        if ti.try_number > 1 or run.run_type != "scheduled":
             return
         until = not_before(past_runs(run.dag_id, run.logical_date))
         if until is not None and until > datetime.now(UTC):

@@ -36,5 +36,5 @@ def past_runs(dag_id: str, before: datetime | None) -> Iterator[PastRun]:
         run = getattr(answer, "dag_run", None)
         if run is None or run.end_date is None:
             return
-        yield PastRun(str(run.state) == "failed", run.start_date or run.run_after, run.end_date)
+        yield PastRun(run.state == "failed", run.start_date or run.run_after, run.end_date)
         before = run.logical_date
