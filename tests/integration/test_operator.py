@@ -97,8 +97,11 @@ class Operated:
 
 
 @pytest.fixture(scope="module")
-def operated(airflow_api: Airflow, airflow: Stack) -> Iterator[Operated]:
-    """The pipeline with a run whose task is deferred, the only driver of this stack that these tests look at."""
+def operated(airflow_api: Airflow, airflow: Stack, hdfs: Connection) -> Iterator[Operated]:
+    """The pipeline with a run whose task is deferred, the only driver of this stack that these tests look at.
+
+    HDFS is up because a pipeline keeps its state there, and the reconciliation asks every pipeline.
+    """
     job = Operated(airflow_api, airflow)
     job.trigger()
     yield job
