@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class Airflow:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._http = httpx.Client(base_url=stack.airflow_url, timeout=30, trust_env=False)
+        # Two requests of Airflow's API can wait for each other on SQLite, until that gives one of them up after 60 s.
+        self._http = httpx.Client(base_url=stack.airflow_url, timeout=90, trust_env=False)
 
     def call(self, method: str, path: str, **given: Any) -> Any:
         """The JSON of an answer below /api/v2; None when there is none. Fails the test on an error status."""
@@ -33,7 +35,7 @@ class Airflow:
         answer = self._http.request(method, f"/api/v2{path}", **given)
         for _ in range(5):
             # SQLite under load: another server of Airflow held its lock for longer than the API waits.
-            if method == "POST" or answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
+            if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
                 break
             time.sleep(2)
             answer = self._http.request(method, f"/api/v2{path}", **given)
@@ -50,7 +52,9 @@ class Airflow:
         self.call("PATCH", f"/dags/{dag}", json={"is_paused": True})
 
     def trigger(self, dag: str, **conf: Any) -> str:
-        return str(self.call("POST", f"/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf})["dag_run_id"])
+        run = f"test__{uuid.uuid4().hex}"  # with an id of its own, asking again makes no second run
+        self.call("POST", f"/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf, "dag_run_id": run})
+        return run
 
     def runs(self, dag: str) -> list[dict[str, Any]]:
         """Every run, oldest first."""

@@ -70,15 +70,14 @@ def wait(holds: Callable[[], bool], process: subprocess.Popen[bytes], what: str,
         time.sleep(0.1)
 
 
-def test_told_to_end_it_processes_what_it_has_received(
+def test_told_to_end_it_processes_what_it_has_received_and_the_next_one_goes_on(
     files: HadoopFiles, topics: Topics, spec: Callable[..., JobSpec], tmp_path: Path,
     submitted: Callable[[JobSpec], subprocess.Popen[bytes]],
 ) -> None:
     topic, log = topics.create(partitions=2), tmp_path / "log"
-    process = submitted(spec(
-        topic, approach="receiver", interval_s=4.0, transform="identity",
-        receiver=ReceiverSpec(1, "group", stop_within_s=60),
-    ))
+    job = spec(topic, approach="receiver", interval_s=4.0, transform="identity",
+               receiver=ReceiverSpec(1, "group", stop_within_s=60))
+    process = submitted(job)
     wait(lambda: batch_log.read_head(files, 1) is not None, process, "the receiver is there", log)
     topics.send(topic, numbered(5000))
     wait(lambda: Committed(topics).of(topic) >= 5000, process, "everything is received", log)
@@ -88,3 +87,8 @@ def test_told_to_end_it_processes_what_it_has_received(
     text = files.read(lease.beat_path(1))
     assert text is not None
     assert Beat.from_json(text).state is JobState.STOPPED, "the next driver need not wait"
+
+    # On a local disk, with the file system that a cluster's receivers have there.
+    topics.send(topic, numbered(10))
+    again = submitted(job)
+    wait(lambda: covered(files) == 5010, again, "the next driver reads the log of this one, and goes on", log)
