@@ -8,7 +8,7 @@ are read back and compared.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 import kafka.errors as kafka_errors
@@ -42,21 +42,22 @@ def apply(broker: Broker, declared: Mapping[str, Topic], planned: TopicPlan,
         What still differs from the plan's topics: refusals, and what somebody else changed meanwhile.
 
     Raises:
-        RefusedError: the brokers refused some steps; all others were taken.
+        RefusedError: the brokers refused some steps; all others were taken, and every broker serves them.
         StateError: the brokers accepted the steps and do not show them.
     """
-    refused: list[str] = []
-    touched = sorted({change.topic for change in planned.steps})
-    for name in touched:
+    refused: dict[TopicChange, str] = {}
+    for name in sorted({change.topic for change in planned.steps}):
         wanted = {_key(change) for change in planned.steps if change.topic == name}
         for change in _needed(broker, declared[name], wanted):
             say(f"{change.topic}: {change}")
             if (why := _take(broker, declared[name], change)) is not None:
-                refused.append(f"{change.topic}: {change}: {why}")
+                refused[change] = why
+    left = _read_back(broker, declared, planned, {_key(change) for change in refused})
     if refused:
-        raise RefusedError("Kafka refused, and the other steps were taken:\n    " + "\n    ".join(refused),
+        raise RefusedError("Kafka refused, and the other steps were taken:\n    "
+                           + "\n    ".join(f"{change.topic}: {change}: {why}" for change, why in refused.items()),
                            "Correct the declaration, or the brokers, and apply again.")
-    return _read_back(broker, declared, planned, touched)
+    return left
 
 
 def _needed(broker: Broker, declared: Topic, wanted: set[tuple[Any, ...]]) -> list[TopicChange]:
@@ -113,11 +114,13 @@ def _check(error_code: int, message: str | None) -> None:
         raise error(message or "")
 
 
-def _read_back(broker: Broker, declared: Mapping[str, Topic], planned: TopicPlan, touched: list[str]) -> TopicPlan:
-    """What still differs, once every broker serves the topics that were touched."""
+def _read_back(broker: Broker, declared: Mapping[str, Topic], planned: TopicPlan,
+               refused: Set[tuple[Any, ...]]) -> TopicPlan:
+    """What still differs, once every broker serves the steps that were not refused."""
     deadline = time.monotonic() + _READ_BACK_S
-    steps = {_key(change) for change in planned.steps}
-    broker.await_topics({name: _partitions(broker, declared[name]) for name in touched}, _READ_BACK_S)
+    taken = [change for change in planned.steps if _key(change) not in refused]
+    steps = {_key(change) for change in taken}
+    broker.await_topics({change.topic: _partitions(broker, declared[change.topic]) for change in taken}, _READ_BACK_S)
     while True:
         left = plan_topics(declared, broker.observe_topics(planned.topics), planned.topics)
         undone = [change for change in left.steps if _key(change) in steps]
