@@ -5,7 +5,7 @@ PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down status test unit lint lock bench bench-receiver soak clean clean-all
+.PHONY: help setup demo up down status test test-all unit lint lock bench bench-receiver bench-points soak clean clean-all
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,8 +25,11 @@ down:  ## Stop them and every process they started; data stays
 status:  ## Probe each server
 	@$(BIN)/streamops stack status
 
-test: lint unit  ## Everything: style, types, unit tests, DAGs, jobs, real servers
-	$(BIN)/pytest tests/dags tests/jobs tests/integration
+test: lint unit  ## Style, types, unit tests, DAGs, jobs, real servers; under 40 minutes
+	$(BIN)/pytest -m "not long" tests/dags tests/jobs tests/integration
+
+test-all: lint unit  ## What `make test` does, and all that widens or repeats it; about twice as long
+	STREAMOPS_TEST_FAULTS=$${STREAMOPS_TEST_FAULTS:-9} $(BIN)/pytest tests/dags tests/jobs tests/integration
 
 unit: setup  ## Tests that need no server, under a minute
 	$(BIN)/pytest tests/unit
@@ -45,6 +48,9 @@ bench: setup  ## The job's overhead beside a bare foreachBatch, on a broker of i
 
 bench-receiver: setup  ## The receiver beside a bare consumer, the direct job, and lambdas of Spark 2; about 10 minutes
 	$(BIN)/python benchmarks/receiver.py
+
+bench-points: setup  ## A recovery point of 10,000 to 50,000 partitions beside kafka-consumer-groups; about 5 minutes
+	$(BIN)/python benchmarks/points.py
 
 soak: setup  ## Memory of everything over 20 minutes of feeding, on a stack of its own
 	$(BIN)/python benchmarks/memory.py

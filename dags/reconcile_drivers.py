@@ -39,13 +39,18 @@ with DAG(
     @task(retries=2, retry_delay=timedelta(seconds=30))
     def reconcile() -> None:
         """Plan, show, apply and read back, one pipeline after the other."""
+        from streamops.adapters import driver_census
         from streamops.adapters.airflow_runs import is_owner_alive
-        from streamops.adapters.driver_census import carry_out, observe, of_all_pipelines
-        from streamops.reconcile import plan_reconciliation
+        from streamops.errors import StreamopsError, together
 
-        for pipeline in of_all_pipelines():
-            plan = plan_reconciliation(observe(pipeline, is_owner_alive), datetime.now(UTC))
+        decided, errors = driver_census.decide(known := driver_census.of_all_pipelines(), is_owner_alive)
+        for pipeline, plan in decided:
             print("\n".join(map(str, plan)) or f"{pipeline.pipeline.name} has no drivers")  # noqa: T201  a task's log
-            carry_out(pipeline, plan, say=print)
+            try:
+                driver_census.carry_out(pipeline, plan, say=print)
+            except StreamopsError as error:
+                errors.append(error)
+        if errors:
+            raise together(errors, of=len(known))
 
     reconcile()

@@ -10,12 +10,12 @@ batch in the batch log, and then follows it.
 1. Read the last lines of the task's log: they say why the driver ended, with its own last lines.
 2. Correct what it names (a record, a topic, `pipelines.yaml`, a connection).
 3. Clear the task `driver`. To restart a job that runs, clear it just the same.
-4. To stop the job: pause this DAG, then mark the task or the run as failed. Without the pause, a pipeline with
-   `run: always` starts anew.
+4. To stop the job: the DAG `lifecycle`, or `streamops stop` at a shell. It finishes its batch, and nothing starts it
+   until a start. Marking the task or the run failed ends it at once, and with `run: always` the next run starts anew.
 
 **Is it safe to repeat?** Yes. A new driver goes on from the batch log; a lease keeps two drivers from writing.
 
-**How to undo**: unpause, or trigger the DAG. Output that was written is not touched by any of this.
+**How to undo**: the DAG `lifecycle` with the action start. Output that was written is not touched by any of this.
 """
 
 from __future__ import annotations

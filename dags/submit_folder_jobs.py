@@ -11,12 +11,13 @@ folder, and succeeds when the job has finished. `streamops counts <pipeline>` sh
 2. A folder or a file that is gone: put it back. Files must come whole: written elsewhere on the same file system, or
    under a name that begins with `.` or `_`, and then renamed. What is changed later is not read again by a stream.
 3. Clear the task `driver`. To count the folder of a batch once more, trigger its DAG.
-4. To stop a stream: pause its DAG, then mark the run as failed.
+4. To stop a stream: the DAG `lifecycle`, or `streamops stop` at a shell. A batch: mark its run failed.
 
 **Is it safe to repeat?** Yes. A stream goes on with the files that it has not read; every run of a batch counts the
 whole folder anew and keeps its own result.
 
-**How to undo**: unpause, or trigger the DAG. Output that was written is not touched by any of this.
+**How to undo**: the DAG `lifecycle` with the action start, or trigger the batch. Output that was written is not touched
+by any of this.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ first batch in the batch log, and then follows it.
 1. Read the last lines of the task's log: they say why the driver ended, with its own last lines.
 2. Correct what it names (a record, a topic, a right in Kafka, `pipelines.yaml`, a connection).
 3. Clear the task `driver`. To restart a job that runs, clear it just the same.
-4. To stop the job: pause this DAG, then mark the task or the run as failed. What was received is processed first, for
-   up to `receiver.stop_within_s` seconds; what is left then stays in the write-ahead log.
+4. To stop the job: the DAG `lifecycle`, or `streamops stop` at a shell. What was received is processed first, for up to
+   `receiver.stop_within_s` seconds; what is left then stays in the write-ahead log. Nothing starts it until a start.
 
 **Is it safe to repeat?** Yes. A new driver first processes what the write-ahead log holds, then reads on where the
 batch log ends; a lease keeps two drivers from writing.
 
-**How to undo**: unpause, or trigger the DAG. Output that was written is not touched by any of this.
+**How to undo**: the DAG `lifecycle` with the action start. Output that was written is not touched by any of this.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ batch is halved until single records fail, which takes about log2(records in the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -71,11 +71,20 @@ class DeadLetters(Protocol):
 
 
 class BadRecords:
-    """What a pipeline does about bad records: stop, or put up to `limit` of a batch into a dead-letter topic."""
+    """What a pipeline does about bad records: stop, or put up to `limit` of a batch into a dead-letter topic.
 
-    def __init__(self, dead_letters: DeadLetters | None, limit: int) -> None:
+    Where `only` is given, it stops at any other record than those.
+    """
+
+    def __init__(
+        self,
+        dead_letters: DeadLetters | None,
+        limit: int,
+        only: Collection[tuple[TopicPartition, int]] | None = None,
+    ) -> None:
         self._dead_letters = dead_letters
         self._limit = limit if dead_letters else 1
+        self._only = only
         self._frame: DataFrame | None = None
 
     def find(self, frame: DataFrame, apply: Apply, error: Exception) -> Found:
@@ -111,7 +120,7 @@ class BadRecords:
         waiting, count = list(reversed(whole)), 0
         while waiting:
             part = waiting.pop()
-            said = _failure(apply(frame.where(_within(part))))
+            said = failure(apply(frame.where(_within(part))))
             if said is None:
                 continue
             if part.span > 1:
@@ -127,6 +136,12 @@ class BadRecords:
                     f"the transform cannot process {record}",
                     "Correct the transform, or let the pipeline go on with `on_bad_record: dead_letter`. "
                     "Nothing of this batch was written.",
+                )
+            if self._only is not None and (record.at, record.offset) not in self._only:
+                raise BadRecordError(
+                    f"the transform cannot process {record}, which is not among the {len(self._only)} records of this "
+                    "batch that may be skipped",
+                    "Prove it anew: the runbook `poison_record`. Nothing of this batch was written.",
                 )
             if count > self._limit:
                 raise BadRecordError(
@@ -145,7 +160,7 @@ def _at(at: TopicPartition) -> Column:
     return (F.col("topic") == at.topic) & (F.col("partition") == at.partition)
 
 
-def _failure(frame: DataFrame) -> str | None:
+def failure(frame: DataFrame) -> str | None:
     """What goes wrong when the rows are computed, in one line; None when nothing does."""
     try:
         frame.write.format("noop").mode("overwrite").save()

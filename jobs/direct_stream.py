@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from group_commits import GroupCommits
 from job import drive
 from kafka_positions import data_loss_in
 from streamops import generations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from hadoop_files import HadoopFiles
+    from job import Job
     from streamops.generations import Generation
 
 
@@ -58,6 +60,15 @@ class PlannedRanges:
 
 class DirectStream(StructuredStream):
     """Reads topics."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        group = job.spec.consumer_group
+        self._commits = GroupCommits(job.positions, group) if group is not None else None
+
+    def progressed(self, processed: Offsets) -> None:
+        if self._commits is not None:
+            self._commits.offer(processed)
 
     def frame(self, generation: Generation) -> DataFrame:
         spec = self._job.spec

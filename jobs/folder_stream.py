@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from streamops.errors import StreamopsError
     from streamops.generations import Generation
-    from streamops.offsets import OffsetRange
+    from streamops.offsets import OffsetRange, Offsets
 
 #: A folder with a million files, at the first start, is many batches and not one of a million tasks.
 MOST_FILES_A_BATCH = 1000
@@ -57,6 +57,9 @@ class FolderStream(StructuredStream):
             return ()
 
         return none
+
+    def progressed(self, processed: Offsets) -> None:
+        """A folder has no offsets, and so no group that could show them."""
 
     def reason_to_stop(self, error: str) -> StreamopsError | None:
         return folder_lines.reason_to_stop(error, self._path)

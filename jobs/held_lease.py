@@ -32,7 +32,7 @@ class HeldLease:
         self._state = JobState.STARTING
         self._batch: int | None = None
         self._beat_lock = threading.Lock()
-        self._ended = threading.Event()
+        self.ended = threading.Event()  # set when the job has ended itself
         self._thread = threading.Thread(target=self._keep_beating, name="lease-beat", daemon=True)
         self._beat()
         self._thread.start()
@@ -57,18 +57,27 @@ class HeldLease:
 
     def end(self) -> None:
         """Stop beating and say that the job ended itself."""
-        self._ended.set()
+        self.ended.set()
         self._state = JobState.STOPPED
         self._beat()
 
     def _keep_beating(self) -> None:
         try:
-            while not self._ended.wait(lease.BEAT_S):
+            while not self.ended.wait(lease.BEAT_S):
                 with _only_a_warning():
                     self._beat()
                     self.check()
+                    self._check_that_it_is_there()
         except LeaseLostError as lost:
             self._on_lost(lost)
+
+    def _check_that_it_is_there(self) -> None:
+        """A state directory that was deleted says of no newer driver, and this one would go on for ever."""
+        if not self.files.exists(lease.path(self.epoch)):
+            raise LeaseLostError(
+                f"the lease of {self.held.pipeline} (epoch {self.epoch}) is gone: its state directory was deleted",
+                "To go on from a recovery point: streamops offsets restore.",
+            )
 
     def _beat(self) -> None:
         with self._beat_lock:

@@ -43,6 +43,14 @@ class KafkaPositions:
         """The first offset that each partition still has."""
         return self._offsets(partitions, lambda spec: spec.earliest())
 
+    def commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Set the offsets of a consumer group that has no members. Raises UnavailableError with what Kafka says."""
+        common = self._jvm.org.apache.kafka.common
+        position = self._jvm.org.apache.kafka.clients.consumer.OffsetAndMetadata
+        with self._asking(f"a commit of the group {group}") as admin:
+            set_to = {common.TopicPartition(*at): position(offset) for at, offset in offsets.items()}
+            admin.alterConsumerGroupOffsets(group, set_to).all().get()
+
     def starting_at(self, wanted: StartingOffsets) -> Offsets:
         """The offset of every partition at which reading is to start, as the pipeline states it.
 

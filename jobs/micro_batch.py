@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,6 +61,7 @@ class MicroBatches:
     bad_records: BadRecords
     losses: Losses
     last: Entry | None
+    allowed: Callable[[Batch], BadRecords | None] = lambda _: None  # what a person lets go of a batch that fails
     restarts: int = 0
 
     def run(self, frame: DataFrame, number: int, ranges: tuple[OffsetRange, ...]) -> Entry:
@@ -122,14 +123,15 @@ class MicroBatches:
         try:
             return self.sink.prepare(self._transformed(frame, batch), batch), 0
         except (PySparkException, Py4JJavaError) as error:
+            bad_records = self.allowed(batch) or self.bad_records
             try:
-                found = self.bad_records.find(frame, lambda part: self._transformed(part, batch), error)
+                found = bad_records.find(frame, lambda part: self._transformed(part, batch), error)
             except NoBadRecords:
                 raise error from None
             self.held.check()
             rows = self.sink.prepare(self._transformed(found.good(frame), batch), batch)
             self.held.check()
-            return rows, self.bad_records.set_aside(found, batch)
+            return rows, bad_records.set_aside(found, batch)
 
     def _transformed(self, frame: DataFrame, batch: Batch) -> DataFrame:
         try:

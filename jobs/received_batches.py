@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 
+import kafka_records
 from kafka_positions import LossesRecorded
 from streamops import planned_batch
 from streamops.errors import DataLossError, UnavailableError
@@ -162,22 +164,10 @@ class ReceivedBatches:
         gone = set(LossesRecorded(self._job.positions).lost(wanted)) - set(planned.lost)
         self._accept(tuple(sorted(gone)))
         self._losses.known = tuple(sorted({*planned.lost, *gone}))
-        starts = {part.topic_partition: part.first for part in wanted}
-        starts.update({part.topic_partition: part.until for part in self._losses.known})
-        reader = self._job.session.read.format("kafka")
-        for name, value in spec.kafka.items():
-            reader = reader.option(f"kafka.{name}", value)
-        assigned: dict[str, list[int]] = {}
-        for part in wanted:
-            assigned.setdefault(part.topic, []).append(part.partition)
-        return (
-            reader.option("assign", json.dumps(assigned))
-            .option("startingOffsets", _text(starts))
-            .option("endingOffsets", _text({part.topic_partition: part.until for part in wanted}))
-            .option("failOnDataLoss", str(spec.on_data_loss == "stop").lower())
-            .option("includeHeaders", "true")
-            .load()
-        )
+        taken = {part.topic_partition: part.until for part in self._losses.known}
+        left = [replace(part, first=taken.get(part.topic_partition, part.first)) for part in wanted]
+        return kafka_records.read(
+            self._job.session, spec.kafka, left, fail_on_data_loss=spec.on_data_loss == "stop")
 
 
 def _text(offsets: Mapping[TopicPartition, int]) -> str:

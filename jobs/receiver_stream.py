@@ -41,6 +41,8 @@ LOOK_EVERY_S = 1.0
 #: Seconds that a batch has to end in when its receivers are stopped. Its Spark jobs are cancelled; the team's own code
 #: in the driver is what may take time.
 BATCH_ENDS_WITHIN_S = 60.0
+#: Seconds that a driver takes to end once its receivers have nothing left to process.
+ENDS_IN_S = 5.0
 
 
 class Receiving:
@@ -123,12 +125,14 @@ class ReceiverStream:
         self._spec: ReceiverSpec = job.spec.receiver
         self._stop: StreamopsError | None = None
         self._receiving: Receiving | None = None
+        self._streaming: Any = None  # what Spark runs of it, while it does
         self._gateway: Any = job.session.sparkContext._gateway
         self._jvm: Any = job.session._jvm.org.apache.spark.streaming.streamops
 
     def run(self) -> None:
         """Run until the job must end, and return when the process was told to. Raises what says why it must."""
         held = self._job.take_lease(self.stop_with)
+        self._job.obey_orders(self.end_when_processed)
         batches = ReceivedBatches(self._job, self._job.generation())
         ensure_callback_server_started(self._gateway)
         attempt = 0
@@ -150,6 +154,20 @@ class ReceiverStream:
         self._stop = self._stop or reason
         if self._receiving is not None:
             self._receiving.fail(reason)
+
+    def end_when_processed(self, reason: StreamopsError, within_s: float | None) -> None:
+        """As `stop_with`, but what was received is processed first.
+
+        For up to `within_s`, less the time that the rest of the end takes, or else for the pipeline's `stop_within_s`.
+        """
+        limit_s = self._spec.stop_within_s if within_s is None else max(0.0, within_s - ENDS_IN_S)
+        try:
+            if self._streaming is not None and not self._streaming.drain(round(limit_s)):
+                log.warning("not all that was received is processed; what is left comes first at the next start")
+        except Py4JError:
+            log.warning("the end was not graceful", exc_info=True)
+        finally:
+            self.stop_with(reason)
 
     def _receive(self, batches: ReceivedBatches, held: HeldLease, attempt: int) -> None:
         """Start receivers in a group and a directory of their own: no driver that was thought dead is in either."""
@@ -181,8 +199,10 @@ class ReceiverStream:
             raise self._stop
         try:
             _start(streaming)
+            self._streaming = streaming
             receiving.wait(streaming.isActive)
         finally:
+            self._streaming = None
             if not receiving.was_ended and not (streaming.stop() and receiving.no_more_batches()):
                 raise NotStoppedError("Spark could not stop the receivers and their batch in this process")
 

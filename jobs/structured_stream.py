@@ -5,6 +5,7 @@ What direct_stream.py and folder_stream.py share; each says what its query reads
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import restarts
 from streamops import generations
 from streamops.errors import StreamopsError
 from streamops.lease import JobState
+from streamops.offsets import advance
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -30,7 +32,12 @@ if TYPE_CHECKING:
     from held_lease import HeldLease
     from job import Job
     from streamops.generations import Generation
-    from streamops.offsets import OffsetRange
+    from streamops.offsets import OffsetRange, Offsets
+
+
+#: Milliseconds without data after which Spark says that a query is idle. On topics without data, that is what shows
+#: that a driver has started; by default everybody would wait 10 s for it.
+IDLE_AFTER_MS = 2000
 
 
 class IdleReports(StreamingQueryListener):  # type: ignore[misc]  # pyspark is not followed by the type checker
@@ -60,6 +67,7 @@ class StructuredStream(ABC):
         self._job = job
         self._stop: StreamopsError | None = None
         self._query: StreamingQuery | None = None
+        self._batch = threading.Lock()  # held while a batch runs
 
     @abstractmethod
     def frame(self, generation: Generation) -> DataFrame:
@@ -73,20 +81,31 @@ class StructuredStream(ABC):
     def reason_to_stop(self, error: str) -> StreamopsError | None:
         """The error to stop with when Spark's message says that trying again is pointless; None when it does not."""
 
+    @abstractmethod
+    def progressed(self, processed: Offsets) -> None:
+        """Told after each batch, and once before the first, what the batch log says is processed. Must not wait."""
+
     def run(self) -> None:
         """Run until the job must end. Raises the StreamopsError that says why; never returns."""
         held = self._job.take_lease(self.stop_with)
+        self._job.obey_orders(lambda ordered, _: self.end_after_batch(ordered))
         generation = self._job.generation()
         batches = self._job.micro_batches(generation)
         ranges_of = self.ranges(generation)
+        self.progressed(advance(generation.start, batches.last.ranges if batches.last else ()))
+        self._job.session.conf.set("spark.sql.streaming.noDataProgressEventInterval", f"{IDLE_AFTER_MS}ms")
         self._job.session.streams.addListener(IdleReports(held))
 
         def for_each_batch(frame: DataFrame, number: int) -> None:
-            try:
-                batches.run(frame, number, ranges_of(number))
-            except StreamopsError as stop:
-                self._remember(stop)
-                raise
+            with self._batch:
+                if self._stop is not None:
+                    raise self._stop
+                try:
+                    entry = batches.run(frame, number, ranges_of(number))
+                    self.progressed(advance({}, entry.ranges))
+                except StreamopsError as stop:
+                    self._remember(stop)
+                    raise
 
         while True:
             try:
@@ -103,6 +122,15 @@ class StructuredStream(ABC):
         self._remember(reason)
         if self._query is not None:
             self._query.stop()
+
+    def end_after_batch(self, reason: StreamopsError) -> None:
+        """As `stop_with`, but a batch that runs is finished and logged first."""
+        self._remember(reason)
+        # The next batch ends at once, but not before it has the lock: it is free again when the query is stopped, which
+        # waits for that batch.
+        with self._batch:
+            pass
+        self.stop_with(reason)
 
     def _remember(self, reason: StreamopsError) -> None:
         self._stop = self._stop or reason

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,17 @@ from streamops.adapters.connections import Connection, connection
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
 
+from . import class_archive
+
 Say = Callable[[str], None]
+
+JOBS = Path(__file__).parents[1] / "jobs"
+
+
+def pytest_configure() -> None:
+    """A shell without job control lets background commands ignore SIGINT, and so would what the tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
@@ -45,6 +57,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory, say: Say) -> Iterator[Stack]
     declared = (Path(__file__).parent / "pipelines.yaml").read_text("utf-8")
     (data / "pipelines.yaml").write_text(declared.replace("{data}", str(data)), "utf-8")
     os.environ["STREAMOPS_PIPELINES"] = str(data / "pipelines.yaml")
+    # The jobs with a team's own transforms among them, as a deployment has them.
+    shutil.copytree(JOBS, data / "jobs", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copytree(Path(__file__).parent / "transforms", data / "jobs" / "transforms", dirs_exist_ok=True)
+    os.environ["STREAMOPS_JOBS"] = str(data / "jobs")
+    class_archive.use()
     made = Stack(StackSettings.on_free_ports(data, spark_worker_cores=8), say)
     yield made
     began = time.monotonic()
@@ -67,14 +84,20 @@ def hdfs(stack: Stack) -> Connection:
 
 
 @pytest.fixture(scope="session")
-def spark_cluster(stack: Stack) -> Stack:
+def archived_classes(stack: Stack, say: Say) -> None:
+    """Drivers and executors start in half the time; to be asked for before what starts them."""
+    class_archive.make(say)
+
+
+@pytest.fixture(scope="session")
+def spark_cluster(stack: Stack, archived_classes: None) -> Stack:
     """The stack with a Spark master and worker."""
     stack.up(["spark-master", "spark-worker"])
     return stack
 
 
 @pytest.fixture(scope="session")
-def airflow(stack: Stack) -> Stack:
+def airflow(stack: Stack, archived_classes: None) -> Stack:
     """The stack with everything up."""
     stack.up()
     return stack

@@ -95,19 +95,26 @@ final class KafkaStreaming(
       master.getMatchingBlockIds(_.isInstanceOf[StreamBlockId], askStorageEndpoints = true).foreach(master.removeBlock)
     } catch { case NonFatal(error) => logWarning("blocks that nobody needs stay in the executors", error) }
 
+  /** Process what was received until now, for up to `withinS`; false when not all of it is. The receivers slow down to the
+    * lowest rate, and a batch that begins after all that was received is waited for.
+    */
+  def drain(withinS: Long): Boolean = {
+    val told = System.currentTimeMillis
+    val deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(withinS)
+    logInfo(s"told to end: what was received is processed, for up to $withinS s")
+    while (doneMs <= told && !stuck && isActive && System.nanoTime() < deadline) {
+      streams.foreach(each => streaming.scheduler.receiverTracker.sendRateUpdate(each.id, KafkaStreaming.LowestRate))
+      Thread.sleep(200)
+    }
+    doneMs > told
+  }
+
   /** The JVM ends. Spark's own graceful stop closes the log of blocks before it allocates the last of them to a batch, and
     * then waits for them in vain; so batches go on here until one has begun after all that was received.
     */
   private def end(): Unit =
     try {
-      val told = System.currentTimeMillis
-      val deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(stopWithinS)
-      logInfo(s"told to end: what was received is processed, for up to $stopWithinS s")
-      while (doneMs <= told && !stuck && isActive && System.nanoTime() < deadline) {
-        streams.foreach(each => streaming.scheduler.receiverTracker.sendRateUpdate(each.id, KafkaStreaming.LowestRate))
-        Thread.sleep(200)
-      }
-      if (doneMs <= told) logWarning("not all of it is; what is left comes first at the next start")
+      if (!drain(stopWithinS)) logWarning("not all of it is; what is left comes first at the next start")
       handler.ended()
     } catch { case NonFatal(error) => logWarning("the end was not graceful", error) }
 

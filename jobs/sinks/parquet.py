@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  the name that every Spark program gives it
 
+from streamops.batch_log import LABEL
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from hadoop_files import HadoopFiles
     from transforms import Batch
-
-#: What a folder holds: rows and ranges. Spark's and Arrow's readers pass over names with a leading underscore.
-LABEL = "_batch.json"
 
 
 def folder(batch: Batch) -> str:

@@ -27,6 +27,12 @@ from streamops.offsets import OffsetRange
 
 FORMAT = "streamops.batch/1"
 
+#: Where outputs are, below the state directory; an entry's `output` is a folder in there.
+OUTPUT = "output"
+#: What a folder of the Parquet sink holds beside its rows: how many they are, ranges and epoch. Readers of Spark's and
+#: Arrow's pass over names with a leading underscore.
+LABEL = "_batch.json"
+
 #: Entries in a roll-up of the first level, and roll-ups of the first level in one of the second.
 ROLL_UP = 100
 
@@ -248,6 +254,35 @@ def entries(files: Files, generation: int, first: int = 0) -> Iterator[Entry]:
         f"the batch log of generation {generation} has entries after batch {following}, but none for it",
         "Entries are never deleted by streamops. Restore the missing file from a copy.",
     )
+
+
+def newest_first(files: Files, generation: int) -> Iterator[Entry]:
+    """Every entry of a generation from the newest back; reads no more files than what is asked for.
+
+    A driver may write and roll up meanwhile: what it adds is left out, and a file that is gone when it is read is
+    looked for again. Raises StateError when a batch is really missing.
+    """
+    head = read_head(files, generation)
+    following, listings = head.batch if head is not None else -1, 0
+    while following >= 0 and listings < LISTINGS:
+        listings += 1
+        before = following
+        for first, _, name in sorted(_spans(files.names(directory(generation))), reverse=True):
+            if first > following:
+                continue
+            found = [each for each in _entries_in(files.read(f"{directory(generation)}/{name}"), first)
+                     if each.batch <= following]
+            if not found or found[-1].batch != following:
+                break
+            yield from reversed(found)
+            following = first - 1
+        if following < before:
+            listings = 0
+    if following >= 0:
+        raise StateError(
+            f"the batch log of generation {generation} has entries after batch {following}, but none for it",
+            "Entries are never deleted by streamops. Restore the missing file from a copy.",
+        )
 
 
 def _entries_in(text: str | None, first: int) -> list[Entry]:

@@ -1,6 +1,7 @@
 """Word counts over all batches of a pipeline, from the sink, as the batch log says what is in it.
 
-Only what an entry of the batch log names is read: a folder that a driver left behind without an entry is not output.
+Only what an entry of the batch log names is read, and only entries that count: a folder that a driver left behind
+without an entry is not output, and a superseded batch was, before a restore.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from streamops import batch_log, generations, numbered_files
+from streamops import batch_log, generations
 from streamops.batch_log import Entry, Files
 from streamops.errors import ConfigurationError
+from streamops.superseded import NOTHING
 
 #: Rows read from the sink before they are added to the totals. A row of short words takes some 50 bytes, so this
 #: stays below 20 MB however large the output is.
@@ -43,6 +45,7 @@ class CountsFollower:
         """`files` are those of the state directory; `read_batches` sums the sink's rows of some entries."""
         self._files = files
         self._read_batches = read_batches
+        self._superseded = NOTHING
         self._generation = 1
         self._following = 0
         self.totals: Counter[bytes] = Counter()
@@ -51,14 +54,24 @@ class CountsFollower:
         self.last: Entry | None = None
 
     def update(self) -> int:
-        """Add the batches that are new, and return how many they are. When reading fails, the totals stay."""
-        generation, following = self._generation, self._following
-        latest = numbered_files.latest(self._files.names(generations.DIRECTORY)) or 0
+        """Add the batches that are new, and return how many they are. When reading fails, the totals stay.
+
+        After a restore all batches are read again, since some that were added do not count any more.
+        """
+        current = generations.current(self._files)
+        latest = current.number if current is not None else 0
+        superseded = current.superseded if current is not None else NOTHING
+        if superseded == self._superseded:
+            generation, following, last = self._generation, self._following, self.last
+            totals, before, rows = self.totals, self.batches, self.rows
+        else:
+            generation, following, last = 1, 0, None
+            totals, before, rows = Counter(), 0, 0
         added: Counter[bytes] = Counter()
-        batches = rows = 0
-        last = self.last
+        batches = 0
         while generation <= latest:
-            for chunk in chunks(batch_log.entries(self._files, generation, following)):
+            found = batch_log.entries(self._files, generation, following)
+            for chunk in chunks(each for each in found if not superseded.covers(generation, each.batch)):
                 for word, count in self._read_batches(chunk).items():
                     added[word] += count
                 batches += len(chunk)
@@ -68,10 +81,9 @@ class CountsFollower:
             if generation == latest:
                 break
             generation, following = generation + 1, 0
-        self._generation, self._following, self.last = generation, following, last
-        self.totals.update(added)
-        self.batches += batches
-        self.rows += rows
+        self._superseded, self._generation, self._following, self.last = superseded, generation, following, last
+        totals.update(added)
+        self.totals, self.batches, self.rows = totals, before + batches, rows
         return batches
 
 

@@ -10,9 +10,10 @@ Standard library only: this module travels to the Spark driver.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from streamops import stored_json
+from streamops.crash_loop import KEPT, Crash
 from streamops.lease import Owner
 
 FORMAT = "streamops.driver/1"
@@ -21,13 +22,17 @@ DIRECTORY = "drivers"
 #: The `stop_kind` of a driver whose work was done, which only a batch's ever is.
 FINISHED = "finished"
 
+#: The `stop_kind` of a restore that was done: it holds the lease while it works, and has a record as a driver has.
+RESTORED = "restored"
+
 
 @dataclass(frozen=True)
 class DriverRecord:
     """One driver. `epoch` is that of the lease it took, None while it holds none. Times are UTC, ISO 8601.
 
     `stop_kind` is one word (`lease_lost`, `bad_record`, …, see `errors.JobStopped`, or `finished`), `reason` a text for
-    people.
+    people. `crashes` are the deaths of its earlier processes, oldest first: Spark relaunches a driver under its id.
+    `last_error` is what its process says as it dies. `version` is the one that it is of (versions.py), where known.
     """
 
     driver: str
@@ -38,6 +43,19 @@ class DriverRecord:
     stopped_at: str | None = None
     stop_kind: str | None = None
     reason: str | None = None
+    crashes: tuple[Crash, ...] = ()
+    last_error: str | None = None
+    version: str | None = None
+
+    @property
+    def fruitless_deaths(self) -> int:
+        """How often it died without having logged a batch, as far as it knows."""
+        return sum(not crash.has_progressed for crash in self.crashes) + (self.last_error is not None)
+
+    def relaunched(self, now: str, *, has_progressed: bool) -> DriverRecord:
+        """The record of the next process of this driver, `now`, after this one's died."""
+        died = Crash(now, self.last_error, has_progressed)
+        return replace(self, started_at=now, epoch=None, crashes=(*self.crashes, died)[-KEPT:], last_error=None)
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, **asdict(self)})
@@ -46,7 +64,8 @@ class DriverRecord:
     def from_json(cls, text: str) -> DriverRecord:
         """The record that `to_json` wrote. Raises StateError on any other format."""
         with stored_json.reading(text, FORMAT, "a driver record") as data:
-            return cls(**{**data, "owner": Owner.from_dict(data["owner"])})
+            crashes = tuple(Crash(**crash) for crash in data.get("crashes", ()))
+            return cls(**{**data, "owner": Owner.from_dict(data["owner"]), "crashes": crashes})
 
 
 def path(driver: str) -> str:

@@ -5,8 +5,11 @@
     ├── RefusedError               an action that is not safe now; nothing was changed
     ├── UnavailableError           a server that does not answer; trying again can help
     ├── StateError                 state or output that contradicts itself; a person must look
+    ├── AlarmError                 a pipeline that does not do what it is there for; a person must look
+    ├── RolledBackError            an upgrade whose version failed; the last healthy one runs again
     └── JobStopped                 why a streaming job ended itself
         ├── LeaseLostError         another driver writes for this pipeline now
+        ├── StopOrderedError       a person stopped or paused the pipeline
         ├── TransformError         the transform itself fails, whatever the records
         ├── BadRecordError         a record that the transform cannot process
         └── DataLossError          records that were not processed are gone from Kafka
@@ -15,6 +18,8 @@ Standard library only: this module travels to the Spark driver.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class StreamopsError(Exception):
@@ -59,6 +64,20 @@ class StateError(StreamopsError):
     kind = "state"
 
 
+class AlarmError(StreamopsError):
+    """A pipeline that falls behind, stands still, or is about to lose records."""
+
+    exit_code = 7
+    kind = "alarm"
+
+
+class RolledBackError(StreamopsError):
+    """An upgrade whose version failed. The last healthy version runs again, unless the message says otherwise."""
+
+    exit_code = 8
+    kind = "rolled_back"
+
+
 class JobStopped(StreamopsError):
     """A streaming job ended itself; running it again unchanged would end it again.
 
@@ -73,6 +92,12 @@ class LeaseLostError(JobStopped):
     """Another driver writes for this pipeline now."""
 
     kind = "lease_lost"
+
+
+class StopOrderedError(JobStopped):
+    """A person stopped or paused the pipeline, and the driver ended as it was told."""
+
+    kind = "stop_ordered"
 
 
 class TransformError(JobStopped):
@@ -91,3 +116,11 @@ class DataLossError(JobStopped):
     """Unprocessed records are gone from Kafka, and the pipeline says `on_data_loss: stop`."""
 
     kind = "data_loss"
+
+
+def together(errors: Sequence[StreamopsError], of: int) -> StreamopsError:
+    """The only error, or one that has them all, of the kind of the worst; `of` is how many pipelines there were."""
+    if len(errors) == 1:
+        return errors[0]
+    worst = max(errors, key=lambda error: error.exit_code)
+    return type(worst)(f"{len(errors)} of {of} pipelines failed:\n" + "\n".join(map(str, errors)))

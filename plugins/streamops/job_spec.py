@@ -42,7 +42,11 @@ class FolderSpec:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """Settings of one pipeline's job. URLs are those that Hadoop's file systems read (`file:`, `hdfs:`, `s3a:`)."""
+    """Settings of one pipeline's job. URLs are those that Hadoop's file systems read (`file:`, `hdfs:`, `s3a:`).
+
+    `consumer_group` is where a direct job shows its progress; those of a receiver job are in `receiver`. `version` is
+    the one that the driver is of (versions.py), None for one that nobody wrote down.
+    """
 
     pipeline: str
     approach: str
@@ -61,8 +65,10 @@ class JobSpec:
     dead_letter_topic: str | None = None
     max_dead_letters: int = 1000
     supersedes: tuple[str, ...] = ()
+    consumer_group: str | None = None
     receiver: ReceiverSpec | None = None
     folder: FolderSpec | None = None
+    version: str | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))

@@ -40,11 +40,12 @@ class OwnerKind(StrEnum):
 
     AIRFLOW = "airflow"
     SHELL = "shell"
+    START = "start"  # `streamops start` while Airflow was away: the next run goes on with the driver
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who asked for a driver: a task of an Airflow run, or a person at a shell."""
+    """Who asked for a driver: a task of an Airflow run, a person, or `streamops start` in Airflow's place."""
 
     kind: OwnerKind
     dag_id: str | None = None
@@ -55,6 +56,8 @@ class Owner:
     def __str__(self) -> str:
         if self.kind is OwnerKind.SHELL:
             return "a person at a shell"
+        if self.kind is OwnerKind.START:
+            return "`streamops start` while Airflow was away"
         return f"run {self.run_id} of DAG {self.dag_id}, try {self.try_number}"
 
     @classmethod
@@ -92,6 +95,7 @@ class JobState(StrEnum):
     RUNNING = "running"  # a batch was logged since the start
     IDLE = "idle"  # the query asked Kafka, and there was nothing to read
     RESTARTING = "restarting"  # the query failed and is started again in the same driver
+    RESTORING = "restoring"  # no driver: a restore opens another generation
     STOPPED = "stopped"  # ended on its own; its driver record says why
 
 

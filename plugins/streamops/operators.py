@@ -12,7 +12,7 @@ It differs from SparkSubmitOperator, which it is, in what it takes for granted: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from streamops.adapters.pipeline_drivers import PipelineDrivers
     from streamops.adapters.submission import Submission
+
+
+#: A run that waits for its pipeline to be started looks so often whether it was. `streamops start` clears it, so this
+#: is for a start while Airflow was away, and each look costs a process.
+LOOK_FOR_START = timedelta(minutes=5)
 
 
 class RunningDriverEndedError(AirflowException):
@@ -109,20 +114,24 @@ class StreamingJobOperator(SparkSubmitOperator):
         self._was_killed = False
 
     def execute(self, context: Context) -> None:
-        """Find or submit the driver, wait until its job has started, then defer. Never returns."""
+        """Find or submit the driver, wait until its job has started, then defer. Returns when a person stops it."""
         try:
-            self._wait_after_failed_runs(context)
             drivers = self._open()
+            self._require_no_stop(context, drivers)
+            self._wait_after_failed_runs(context)
             self._driver = self._driver_to_go_on_with(context) or self._submitted(context)
             self._follow(context, drivers, self._driver)
         except StreamopsError as error:
-            self._raise(error)
+            if not self._was_ordered():
+                self._raise(error)
 
     def after_driver(self, context: Context, event: dict[str, Any]) -> None:
         """The driver is gone: done, where it says so; else this raises, or goes on with the driver's successor."""
         driver = str(event["driver"])
         try:
             drivers = self._open()
+            if self._was_ordered():
+                return
             if event["standing"] == Standing.MOVED:
                 self._follow(context, drivers, driver)
             if event["standing"] != Standing.ENDED:
@@ -138,6 +147,27 @@ class StreamingJobOperator(SparkSubmitOperator):
             if error.retryable:
                 raise RunningDriverEndedError(str(error)) from error
             self._raise(error)
+
+    def _require_no_stop(self, context: Context, drivers: PipelineDrivers) -> None:
+        """Start nothing while a person has the pipeline stopped or paused.
+
+        A scheduled run waits, because a continuous DAG would make the next one at once; any other fails with the
+        reason.
+        """
+        if (order := drivers.order()) is None or not order.stops:
+            return
+        if not _is_scheduled(context):
+            raise AirflowFailException(f"{self.pipeline} was {order}, so this run starts nothing.\n{order.repair}")
+        self.log.warning("%s was %s. This run waits until it is started. %s", self.pipeline, order, order.repair)
+        raise AirflowRescheduleException(datetime.now(UTC) + LOOK_FOR_START)  # type: ignore[no-untyped-call]
+
+    def _was_ordered(self) -> bool:
+        """Whether the driver is to be gone, because a person has the pipeline stopped: the task has done its work."""
+        order = self._drivers.order() if self._drivers is not None else None
+        if order is None or not order.stops:
+            return False
+        self.log.info("%s was %s. %s", self.pipeline, order, order.repair)
+        return True
 
     def on_kill(self) -> None:
         """End the driver: called when a person marks or clears the task while it is not deferred yet.
@@ -198,6 +228,8 @@ class StreamingJobOperator(SparkSubmitOperator):
         from streamops.adapters.submission import submit_environment
 
         assert self._drivers is not None
+        if (release := self._drivers.release()) is not None:
+            self.log.warning("not what is deployed is started: %s", release)
         job = self._drivers.submission(owner_of(context), self._supersedes)
         self._hook = StreamingSubmitHook.of(
             job,
@@ -220,8 +252,7 @@ class StreamingJobOperator(SparkSubmitOperator):
         from streamops.run_backoff import not_before
 
         ti, run = context["ti"], context["dag_run"]
-        # A task's `run_type` is an enumeration whose text is `DagRunType.SCHEDULED`.
-        if ti.try_number > 1 or run.run_type != "scheduled":
+        if ti.try_number > 1 or not _is_scheduled(context):
             return
         until = not_before(past_runs(run.dag_id, run.logical_date))
         if until is not None and until > datetime.now(UTC):
@@ -246,3 +277,8 @@ def owner_of(context: Context) -> Owner:
     """The task that runs, as the owner of its driver."""
     ti = context["ti"]
     return Owner(OwnerKind.AIRFLOW, ti.dag_id, ti.run_id, ti.task_id, ti.try_number)
+
+
+def _is_scheduled(context: Context) -> bool:
+    """Whether the schedule made the run. A task's `run_type` is an enumeration whose text is `DagRunType.SCHEDULED`."""
+    return bool(context["dag_run"].run_type == "scheduled")

@@ -98,7 +98,34 @@ class Objectives(Section):
 
     lag_s: float | None = Field(60, gt=0, description="How old the oldest unprocessed record may be.")
     recovery_s: float | None = Field(30, gt=0, description="From a crash to the next batch.")
-    data_loss_s: float | None = Field(86400, gt=0, description="How far back the last recovery point may lie.")
+    data_loss_s: float | None = Field(
+        86400, gt=0, description="How near retention may come to records that are not processed: warn so long before.")
+
+
+class Lag(Section):
+    """When lag is too much; what is null follows from the objective and the interval (docs/recovery-points.md)."""
+
+    warn_s: float | None = Field(None, gt=0, description="WARN: age of the oldest unprocessed record; the objective.")
+    err_s: float | None = Field(None, gt=0, description="ERR: the same; five times the objective.")
+    warn_records: int | None = Field(None, ge=1, description="WARN: records that wait in one partition; no limit.")
+    err_records: int | None = Field(None, ge=1, description="ERR: the same; no limit.")
+    stop_after_s: float | None = Field(
+        None, gt=0, description="STOP, STALL: records wait and none is processed; 240 or three intervals.")
+
+
+class Points(Section):
+    """How long recovery points are kept; the last one, and those that something needs, always."""
+
+    all_for_d: float = Field(1, ge=0, description="Days for which every point is kept.")
+    hourly_for_d: float = Field(30, ge=0, description="Days for which the first point of each hour is kept.")
+    daily_for_d: float = Field(365, ge=0, description="Days for which the first point of each day is kept.")
+
+
+class Direct(Section):
+    """Settings of the direct approach alone."""
+
+    consumer_group: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Group that shows the job's progress to Kafka's tools; the pipeline's name when null.")
 
 
 class Receiver(Section):
@@ -172,15 +199,25 @@ class Pipeline(Section):
     run: Literal["always", "manual"] = Field(
         "always", description="always: kept running. manual: started by a trigger only.")
     start_timeout_s: float = Field(180, gt=0, le=86400, description="From submission to the first batch.")
+    stop_timeout_s: float = Field(
+        60, gt=0, le=86400, description="From an order to stop to the driver's end; then it is killed.")
     resources: Resources = Field(default_factory=Resources)
     schedules: Schedules = Field(default_factory=Schedules)
     objectives: Objectives = Field(default_factory=Objectives)
+    lag: Lag = Field(default_factory=Lag)
+    points: Points = Field(default_factory=Points)
+    direct: Direct = Field(default_factory=Direct)
     receiver: Receiver = Field(default_factory=Receiver)
 
     @property
     def tasks(self) -> int:
         """Tasks that run at once: a task a core, and each receiver keeps one for itself."""
         return self.resources.cores - (self.receiver.receivers if self.approach == "receiver" else 0)
+
+    @property
+    def consumer_group(self) -> str:
+        """The group that a direct job commits to, or the prefix of those that a receiver job reads as."""
+        return (self.direct if self.approach == "direct" else self.receiver).consumer_group or self.name
 
     @property
     def job(self) -> str:
@@ -204,11 +241,11 @@ class Pipeline(Section):
 #: Sections of a pipeline whose keys are taken one by one from `defaults`; any other key is taken whole.
 MERGED_SECTIONS: dict[str, type[Section]] = {
     "connections": Connections, "resources": Resources, "schedules": Schedules, "objectives": Objectives,
-    "receiver": Receiver,
+    "lag": Lag, "points": Points, "direct": Direct, "receiver": Receiver,
 }
 #: Keys that one approach alone reads.
-APPROACH_KEYS = {"receiver": "receiver"}
+APPROACH_KEYS = {"direct": "direct", "receiver": "receiver"}
 #: Keys that one source alone has a use for.
 SOURCE_KEYS = {"folder": "folder"} | dict.fromkeys(
     ("approach", "topics", "rate_limit", "starting_offsets", "on_data_loss", "on_bad_record", "dead_letter_topic",
-     "max_dead_letters", "receiver"), "kafka")
+     "max_dead_letters", "lag", "points", "direct", "receiver"), "kafka")

@@ -169,6 +169,40 @@ def _a_batch_over_a_folder_counts_words_and_ends(declared: Declared) -> Iterator
                    "Remove it, or write `mode: stream`.")
 
 
+def _groups_are_not_shared(declared: Declared) -> Iterator[Finding]:
+    """Two direct jobs that commit to one group would each undo what the other shows."""
+    users: dict[tuple[str, str], str] = {}
+    for name, pipeline in declared.pipelines.items():
+        if pipeline.job != "direct":
+            continue
+        other = users.setdefault((pipeline.connections.kafka, pipeline.consumer_group), name)
+        if other != name and set(pipeline.topics) & set(declared.pipelines[other].topics):
+            yield (("pipelines", name, "direct", "consumer_group"),
+                   f"`{name}` and `{other}` show their progress in the same group: `{pipeline.consumer_group}`",
+                   f"Give each its own: leave `consumer_group` out to have `{name}`.")
+
+
+def _lag_thresholds_rise(declared: Declared) -> Iterator[Finding]:
+    for name, pipeline in declared.pipelines.items():
+        for unit in ("s", "records"):
+            warn, err = (getattr(pipeline.lag, f"{kind}_{unit}") for kind in ("warn", "err"))
+            if warn is not None and err is not None and err < warn:
+                yield (("pipelines", name, "lag", f"err_{unit}"), f"`{name}` would be at ERR ({err:g}) before it is at "
+                       f"WARN ({warn:g})", f"Write at least {warn:g}, or a lower `warn_{unit}`.")
+
+
+def _retention_leaves_time(declared: Declared) -> Iterator[Finding]:
+    """A record is as far from deletion as `retention.ms` at most, in the moment in which it is written."""
+    for name, pipeline in declared.pipelines.items():
+        limit_s = pipeline.objectives.data_loss_s
+        for topic in pipeline.topics:
+            kept_ms = declared.topics[topic].configs.get("retention.ms") if topic in declared.topics else None
+            if limit_s is not None and kept_ms is not None and 0 <= int(kept_ms) <= limit_s * 1000:
+                yield (("pipelines", name, "objectives", "data_loss_s"), f"`{name}` is to be warned {limit_s:g} s "
+                       f"before retention takes a record, and `{topic}` keeps records for {int(kept_ms) / 1000:g} s",
+                       f"Write less, for example {int(kept_ms) / 2000:g}, or a higher `retention.ms`.")
+
+
 def _receivers_leave_a_core(declared: Declared) -> Iterator[Finding]:
     """A receiver is a task that never ends: without one more core no batch is ever processed."""
     for name, pipeline in declared.pipelines.items():
@@ -210,5 +244,6 @@ def _topics_fit_together(declared: Declared) -> Iterator[Finding]:
 _RULES: tuple[Callable[[Declared], Iterator[Finding]], ...] = (
     _topics_are_declared, _topics_are_named_once, _topics_fit_together, _state_is_not_shared,
     _dead_letters_have_a_place, _starting_offsets_are_whole, _each_approach_has_its_keys, _each_source_has_its_keys,
-    _a_batch_over_a_folder_counts_words_and_ends, _receivers_leave_a_core, _conf_is_sparks,
+    _a_batch_over_a_folder_counts_words_and_ends, _receivers_leave_a_core, _groups_are_not_shared,
+    _lag_thresholds_rise, _retention_leaves_time, _conf_is_sparks,
 )

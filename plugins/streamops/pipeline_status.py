@@ -12,11 +12,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from streamops import crash_loop
 from streamops.batch_log import Entry
 from streamops.drivers import DriverRecord
 from streamops.generations import Generation
 from streamops.lease import TTL_S, Beat, JobState, Lease
 from streamops.offsets import Offsets, TopicPartition, advance
+from streamops.orders import Order, Wish
+from streamops.releases import Release, Stage
 
 #: Seconds over which the rate is taken.
 RATE_WINDOW_S = 60.0
@@ -33,9 +36,18 @@ class State(StrEnum):
     RUNNING = "running"
     IDLE = "idle"  # the driver lives, and there is nothing to read
     RESTARTING = "restarting"
-    STOPPED = "stopped"  # the driver ended itself; `reason` says why
+    RESTORING = "restoring"  # a restore holds the lease
+    STOPPED = "stopped"  # the driver ended itself, or a person stopped the pipeline; `reason` says why
+    STOPPING = "stopping"  # a person stopped or paused it, and its driver still lives
+    PAUSED = "paused"  # a person paused it; `reason` says who, when and why
+    CRASHING = "crashing"  # the driver dies again and again; `reason` has its own last error
     GONE = "gone"  # the driver shows no sign of life
     UNKNOWN = "unknown"  # the state directory cannot be read; `reason` says why
+
+
+#: States in which a driver lives, and in which it does its work.
+_LIVES = frozenset({State.STARTING, State.RUNNING, State.IDLE, State.RESTARTING})
+_WORKS = frozenset({State.RUNNING, State.IDLE})
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Observed:
     """What was read of a pipeline's state directory. None is what is not there.
 
     `recent` are the newest entries in the order of batches, `positions` the next offset to process of every partition
-    whose position is known.
+    whose position is known. `driver` is the record of who holds the lease, `newest` of who was submitted last.
     """
 
     generation: Generation | None = None
@@ -52,6 +64,9 @@ class Observed:
     lease: Lease | None = None
     beat: Beat | None = None
     driver: DriverRecord | None = None
+    newest: DriverRecord | None = None
+    order: Order | None = None
+    release: Release | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,8 @@ class PipelineStatus:
     """One line of `streamops status`. None is unknown, never zero; the field beside it says why.
 
     `age_s` is the age of the last batch, `beat_age_s` that of the driver's last sign of life, both in seconds. `rate`
-    is in records a second over the last minute, `lag` in records.
+    is in records a second over the last minute, `lag` in records. `version` is that of the driver; `release` says in
+    words what is to be started where that is not what is deployed.
     """
 
     pipeline: str
@@ -76,6 +92,8 @@ class PipelineStatus:
     owner: str | None = None
     epoch: int | None = None
     beat_age_s: float | None = None
+    version: str | None = None
+    release: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the fields by their names, with units where the name has none."""
@@ -94,6 +112,8 @@ class PipelineStatus:
             "owner": self.owner,
             "epoch": self.epoch,
             "beat_age_s": self.beat_age_s,
+            "version": self.version,
+            "release": self.release,
         }
 
 
@@ -124,6 +144,8 @@ def assess(pipeline: str, observed: Observed, latest: Offsets | str, now: dateti
         owner=str(observed.lease.owner) if observed.lease else None,
         epoch=observed.lease.epoch if observed.lease else None,
         beat_age_s=_age_s(observed.beat.at, now) if observed.beat else None,
+        version=observed.driver.version if observed.driver else None,
+        release=str(observed.release) if observed.release and observed.release.stage is not Stage.DONE else None,
     )
 
 
@@ -167,6 +189,21 @@ def positions(generation: Generation, last: Entry | None) -> Offsets:
 
 
 def _state(observed: Observed, now: datetime) -> tuple[State, str | None]:
+    """What the driver does, and whether a person, or a crash loop, has the last word on it."""
+    state, reason = _state_of_driver(observed, now)
+    if observed.order is not None and observed.order.stops:
+        if state in _LIVES:
+            return State.STOPPING, str(observed.order)
+        return State.PAUSED if observed.order.wish is Wish.PAUSE else State.STOPPED, str(observed.order)
+    if observed.newest is None or observed.newest.stop_kind is not None:
+        return state, reason
+    loop = crash_loop.described(observed.newest.crashes, now)
+    if loop is None:
+        return state, reason
+    return (state, loop) if state in _WORKS else (State.CRASHING, loop)
+
+
+def _state_of_driver(observed: Observed, now: datetime) -> tuple[State, str | None]:
     lease, beat, driver = observed.lease, observed.beat, observed.driver
     if lease is None:
         return (State.NEW, None) if observed.generation is None else (State.STOPPED, "no driver holds the lease")

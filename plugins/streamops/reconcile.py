@@ -14,9 +14,15 @@ from enum import StrEnum
 
 from streamops.driver_status import Standing
 from streamops.lease import Owner, OwnerKind
+from streamops.orders import Order
 
 #: How long the record of a driver that ended is kept: long enough for whoever asks on Monday why it ended on Friday.
 KEEP_RECORDS_FOR = timedelta(days=7)
+
+
+#: How much longer than an order allows a driver may live until the reconciliation ends it: whoever gave the order waits
+#: for that and kills, unless that command was itself ended.
+ORDER_GRACE = timedelta(minutes=2)
 
 
 class Action(StrEnum):
@@ -32,6 +38,7 @@ class ObservedDriver:
     """One driver that a pipeline knows. `state` is the master's word for it, for people.
 
     `owner_lives`: whether the Airflow run that asked for it still goes on; None for a shell, or when it is not known.
+    `order` is the one that stands for the pipeline, `stop_timeout_s` how long a driver may take to end on it.
     """
 
     pipeline: str
@@ -42,6 +49,8 @@ class ObservedDriver:
     holds_lease: bool
     started_at: datetime
     owner_lives: bool | None
+    order: Order | None = None
+    stop_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,10 @@ def _decide(each: ObservedDriver, now: datetime) -> DriverDecision:
     if each.standing is Standing.NO_ANSWER:
         return DriverDecision(each, Action.KEEP, "no Spark master in charge answers, so nothing is known of it")
     if each.standing is Standing.LIVING:
+        if each.order is not None and each.order.stops:
+            return _decide_on(each.order, each, now)
+        if each.owner.kind is OwnerKind.START:
+            return DriverDecision(each, Action.KEEP, f"{each.owner} asked for it; the next run goes on with it")
         if each.owner.kind is OwnerKind.SHELL:
             return DriverDecision(each, Action.KEEP, "a person started it from a shell, and ends it")
         if each.owner_lives is None:
@@ -93,3 +106,10 @@ def _decide(each: ObservedDriver, now: datetime) -> DriverDecision:
     if now - each.started_at > KEEP_RECORDS_FOR:
         return DriverDecision(each, Action.FORGET, f"it ended, and started more than {KEEP_RECORDS_FOR.days} days ago")
     return DriverDecision(each, Action.KEEP, "it ended")
+
+
+def _decide_on(order: Order, each: ObservedDriver, now: datetime) -> DriverDecision:
+    within = timedelta(seconds=each.stop_timeout_s if order.within_s is None else order.within_s)
+    if now - datetime.fromisoformat(order.at) <= within + ORDER_GRACE:
+        return DriverDecision(each, Action.KEEP, f"the pipeline was {order}, and it has time to end")
+    return DriverDecision(each, Action.STOP, f"the pipeline was {order}, and it has not ended")

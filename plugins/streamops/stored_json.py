@@ -14,14 +14,17 @@ from streamops.errors import StateError
 
 
 @contextmanager
-def reading(text: str, expected: str, what: str, repair: str = "Restore it from a copy.") -> Iterator[dict[str, Any]]:
+def reading(
+    text: str, expected: str | None, what: str, repair: str = "Restore it from a copy."
+) -> Iterator[dict[str, Any]]:
     """The object in `text` but its format. Raises StateError, about `what`, on any other format than the expected one.
 
-    It does so, too, when the code inside of the `with` does not find in it what it looks for.
+    None is for what has no format in it. It does so, too, when the code inside of the `with` does not find in it what
+    it looks for.
     """
     try:
         data = json.loads(text)
-        if (found := data.pop("format")) != expected:
+        if expected is not None and (found := data.pop("format")) != expected:
             raise StateError(
                 f"{what} says format {found!r}; this version of streamops reads {expected!r}",
                 "Run the version of streamops that wrote it, or a newer one.",

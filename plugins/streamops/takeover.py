@@ -21,7 +21,7 @@ OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 class Contender:
     """A driver that the pipeline knows, with what is known of it now.
 
-    `owner_lives`: whether the Airflow run that asked for it still goes on, or None for a person at a shell.
+    `owner_lives`: whether the Airflow run that asked for it still goes on, or None for one that no run asked for.
     `beats`: whether its beat changed while it was watched, or None when nobody watched.
     """
 
@@ -60,9 +60,14 @@ def is_same_task(one: Owner, other: Owner) -> bool:
     )
 
 
+def may_go_on_with(owner: Owner, me: Owner) -> bool:
+    """Whether I may take a driver of `owner` for mine: it is of my task, or was started in Airflow's place."""
+    return is_same_task(owner, me) or (owner.kind is OwnerKind.START and me.kind is not OwnerKind.SHELL)
+
+
 def is_of(owner: Owner, me: Owner) -> bool:
-    """Whether a driver of `owner` is one of mine: of my task, or, as a person at a shell, of any such person's."""
-    return owner.kind is me.kind is OwnerKind.SHELL or is_same_task(owner, me)
+    """Whether a driver of `owner` is one of mine; as a person at a shell, one of any such person's."""
+    return owner.kind is me.kind is OwnerKind.SHELL or may_go_on_with(owner, me)
 
 
 def plan_takeover(me: Owner, contenders: Iterable[Contender]) -> Takeover:
@@ -76,7 +81,7 @@ def plan_takeover(me: Owner, contenders: Iterable[Contender]) -> Takeover:
     stop: list[str] = []
     supersedes: list[str] = []
     for each in contenders:
-        mine = is_same_task(each.owner, me)
+        mine = may_go_on_with(each.owner, me)
         over = each.owner.kind is OwnerKind.AIRFLOW and not each.owner_lives
         if each.standing is Standing.ENDED:
             supersedes.append(each.driver)

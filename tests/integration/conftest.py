@@ -92,7 +92,7 @@ def airflow_api(airflow: Stack) -> Iterator[Airflow]:
     api = Airflow(airflow)
     deadline = time.monotonic() + 90
     while "provision_topics" not in {dag["dag_id"] for dag in api.call("GET", "/dags")["dags"]}:
-        assert time.monotonic() < deadline, "Airflow does not show the DAGs"
+        assert time.monotonic() < deadline, f"Airflow does not show the DAGs: {api.call('GET', '/importErrors')}"
         time.sleep(1)
     api.unpause("provision_topics")
     assert api.wait_for_run("provision_topics", api.trigger("provision_topics")) == "success"

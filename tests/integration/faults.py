@@ -63,6 +63,20 @@ class Killer:
                 victim.send_signal(signal.SIGCONT)
 
     @contextmanager
+    def paused_driver(self) -> Iterator[None]:
+        """The driver hangs: it neither works nor ends when it is asked to."""
+        victims = self._spark_processes("DriverWrapper", f'"pipeline":"{self._pipeline}"')
+        assert victims, "there is no driver"
+        for victim in victims:
+            victim.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for victim in victims:
+                with suppress(psutil.NoSuchProcess):
+                    victim.send_signal(signal.SIGCONT)
+
+    @contextmanager
     def paused_broker(self) -> Iterator[None]:
         pid = self._stack.pid("kafka-1")
         assert pid is not None, "the broker does not run"

@@ -125,6 +125,7 @@ def test_a_corrupt_package_is_named(fresh: Path) -> None:
     assert "uv==" in done.stderr
 
 
+@pytest.mark.long
 def test_it_is_interrupted_goes_on_and_is_complete(clone: Path) -> None:
     """Ctrl-C in the environment's making and in the packages' installing; then to the end, and once more."""
     for awaited in (".venv/pyvenv.cfg", ".venv/bin/uv"):
@@ -167,6 +168,7 @@ def test_it_is_interrupted_goes_on_and_is_complete(clone: Path) -> None:
     assert all(jar.startswith(str(clone)) and Path(jar).is_file() for jar in jars)
 
 
+@pytest.mark.long
 def test_a_damaged_jar_is_named_and_brought_again(clone: Path) -> None:
     if not (clone / ".venv" / "streamops-setup.json").exists():
         pytest.skip("the set-up before did not succeed")

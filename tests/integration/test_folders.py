@@ -45,6 +45,7 @@ def incoming(stack: Stack) -> Path:
     return made
 
 
+@pytest.mark.long
 def test_a_folder_is_counted_by_a_run_and_by_a_stream_whose_driver_is_killed(
     airflow_api: Airflow, stack: Stack, streamops: Streamops, incoming: Path
 ) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psutil
 import pytest
 
@@ -70,6 +71,11 @@ class Operated:
     def drivers(self) -> list[str]:
         """Every driver that ever started, oldest first."""
         return [each.driver for each in evidence.known_drivers(self.files)]
+
+    def at_master(self) -> set[str]:
+        """Every driver that the master knows to be alive, from the moment of its submission."""
+        page = httpx.get(f"http://127.0.0.1:{self.stack.settings.spark_master_ui_port}/json/")
+        return {each["id"] for each in page.json()["activedrivers"]}
 
     def living(self) -> list[str]:
         return [each for each in self.drivers() if self.master.look(each).standing is Standing.LIVING]
@@ -155,6 +161,7 @@ def test_pausing_the_dag_and_stopping_or_killing_airflow_leave_the_driver_alone(
         operated.delete_run()
 
 
+@pytest.mark.long
 def test_a_master_that_is_away_for_a_while_is_no_failure(operated: Operated) -> None:
     driver = operated.deferred()
     kill("spark-master", stack=operated.stack)
@@ -165,6 +172,7 @@ def test_a_master_that_is_away_for_a_while_is_no_failure(operated: Operated) -> 
     assert operated.task()["try_number"] == 1
 
 
+@pytest.mark.long
 def test_a_driver_that_lost_its_worker_is_followed_under_its_new_id(operated: Operated) -> None:
     driver = operated.deferred()
     kill("spark-worker", stack=operated.stack)
@@ -174,6 +182,7 @@ def test_a_driver_that_lost_its_worker_is_followed_under_its_new_id(operated: Op
     assert operated.task()["try_number"] == 1, "Spark submits the driver again by itself"
 
 
+@pytest.mark.long
 def test_a_driver_that_the_master_has_forgotten_is_submitted_anew(operated: Operated) -> None:
     driver = operated.followed()
     operated.stack.down(["spark-master"])
@@ -211,14 +220,16 @@ def test_marking_a_task_success_ends_the_driver_and_clearing_it_then_starts_anot
 
 @pytest.mark.parametrize("act", [
     pytest.param(lambda operated: operated.mark("failed"), id="the task marked failed"),
-    pytest.param(lambda operated: operated.mark_run("failed"), id="the run marked failed"),
+    pytest.param(lambda operated: operated.mark_run("failed"), id="the run marked failed",
+                 marks=pytest.mark.long),
 ])
 def test_a_task_that_is_still_starting_its_driver_ends_it(
     operated: Operated, streamops: Streamops, act: Callable[[Operated], None]
 ) -> None:
+    before = operated.at_master()
     operated.trigger()
-    operated.until(lambda: operated.living() != [], "the driver is there", START_S)
-    [driver] = operated.living()
+    operated.until(lambda: operated.at_master() > before, "the master has the driver", START_S)
+    [driver] = operated.at_master() - before
     act(operated)
-    operated.ended(driver)
+    operated.until(lambda: operated.master.look(driver).standing is not Standing.LIVING, f"{driver} has ended", STOP_S)
     assert "stop " not in streamops("drivers", "reconcile").stdout, "nothing was left for the reconciliation"

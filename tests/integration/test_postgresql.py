@@ -27,6 +27,7 @@ def database(tmp_path: Path) -> Iterator[str]:
     server.cleanup()
 
 
+@pytest.mark.long
 def test_airflow_runs_on_postgresql(database: str, tmp_path: Path) -> None:
     stack = Stack(StackSettings.on_free_ports(tmp_path / "stack", airflow_database=database))
     try:

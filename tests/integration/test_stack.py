@@ -276,6 +276,7 @@ def test_a_stale_pid_file_never_ends_a_stranger(small: Stack) -> None:
         stranger.wait()
 
 
+@pytest.mark.long
 def test_three_brokers_lose_one_and_keep_every_record(tmp_path: Path) -> None:
     settings = StackSettings.on_free_ports(tmp_path)
     # Further brokers listen at fixed distances above the first, so its port is chosen where those are free.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import RetriableError
+from kafka.structs import OffsetAndMetadata
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
@@ -45,6 +47,50 @@ def test_each_record_is_counted_once_over_two_drivers(
     assert counts(spark, tmp_path) == {"one": 55, "two": 100, "three": 30}
     assert_contiguous(files)
     assert [entry.driver for entry in entries(files)][-1] == "driver-2"
+
+
+def committed(topics: Topics, group: str) -> dict[int, int]:
+    """The offsets of a group by partition, as any Kafka tool shows them."""
+    try:
+        found = topics.admin.list_group_offsets({group: None})[group]
+    except RetriableError:
+        return {}  # the first group that this broker was ever asked for: it makes room for groups
+    return {at.partition: each.offset for at, each in found.items()}
+
+
+def test_progress_is_shown_in_a_consumer_group(
+    topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles
+) -> None:
+    topic = topics.create(partitions=2)
+    group = f"{topic}.progress"
+    topics.send(topic, [b"one"] * 30, partition=1)
+    first = driver(spec(topic, consumer_group=group), "driver-1")
+    until(lambda: committed(topics, group) == {0: 0, 1: 30}, "the commit of the first batch")
+    topics.send(topic, [b"one"] * 5, partition=0)
+    until(lambda: committed(topics, group) == {0: 5, 1: 30}, "the commit of the second batch")
+    first.stop()
+    # Whatever somebody set, and whether or not the last commit came through: the next driver puts it right at once.
+    topics.admin.alter_group_offsets(group, {TopicPartition(topic, 0): OffsetAndMetadata(2, "", -1)})
+    driver(spec(topic, consumer_group=group), "driver-2")
+    until(lambda: committed(topics, group) == {0: 5, 1: 30}, "the commit of the second driver")
+
+
+def test_a_group_that_cannot_be_set_stops_nothing(
+    topics: Topics, spec: Spec, driver: Driver, files: HadoopFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody reads by the group's name: Kafka then lets nobody else set its offsets."""
+    topic = topics.create()
+    group = f"{topic}.taken"
+    member = KafkaConsumer(topic, bootstrap_servers=topics.bootstrap, group_id=group, enable_auto_commit=False)
+    until(lambda: not member.poll(100) and bool(member.assignment()), "the member's assignment")
+    topics.send(topic, [b"one"] * 30)
+    running = driver(spec(topic, consumer_group=group))
+    until(lambda: covered(files) == 30, "the batch")
+    until(lambda: any("does not show this job's progress" in each.message for each in caplog.records), "the warning")
+    member.close()
+    topics.send(topic, [b"one"] * 3)
+    until(lambda: committed(topics, group) == {0: 33}, "the commit, once the group is free")
+    assert running.ended_with is None
 
 
 def test_a_second_driver_beside_the_first_stops_and_says_why(

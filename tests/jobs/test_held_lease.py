@@ -63,7 +63,7 @@ def test_a_second_driver_is_refused_while_the_first_beats(taker: Taker) -> None:
 
 def test_a_silent_holder_is_followed(taker: Taker) -> None:
     first = taker("driver-1")
-    first._ended.set()
+    first.ended.set()
     assert taker("driver-2").epoch == 2
     with pytest.raises(LeaseLostError, match=r"driver-1 lost the lease of p .* to driver driver-2"):
         first.check()
@@ -109,3 +109,17 @@ def test_of_many_who_start_at_once_the_last_epoch_alone_may_commit(taker: Taker)
         return True
 
     assert sum(map(may_commit, held)) == 1
+
+
+def test_a_driver_whose_state_directory_was_deleted_finds_out(taker: Taker, files: HadoopFiles) -> None:
+    lost: list[LeaseLostError] = []
+    found = threading.Event()
+
+    def on_lost(error: LeaseLostError) -> None:
+        lost.append(error)
+        found.set()
+
+    taker("driver-1", on_lost=on_lost)
+    files.delete(lease.path(1))
+    assert found.wait(30)
+    assert "its state directory was deleted" in str(lost[0])

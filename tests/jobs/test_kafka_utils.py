@@ -122,6 +122,7 @@ def printed_ranges(text: str) -> dict[int, list[tuple[int, int]]]:
     return {partition: [batch[1:] for batch in sorted(batches)] for partition, batches in found.items()}
 
 
+@pytest.mark.long
 def test_word_count_through_create_stream(submit: Submit, topics: Topics) -> None:
     topic = topics.create(partitions=2)
     topics.send(topic, [b"one two two"] * 50, partition=0)
@@ -166,6 +167,7 @@ def state(output: Path) -> dict[str, int]:
     return json.loads(files[-1].read_text("utf-8")) if files else {}
 
 
+@pytest.mark.long
 def test_a_direct_stream_goes_on_from_its_checkpoint_after_kill_9(
     submit: Submit, topics: Topics, tmp_path: Path
 ) -> None:
@@ -237,6 +239,7 @@ def test_receivers_with_the_write_ahead_log_lose_nothing_to_kill_9(
     assert "Creating new context" not in program.said
 
 
+@pytest.mark.long
 def test_a_receiver_that_cannot_go_on_ends_the_program(submit: Submit, topics: Topics) -> None:
     topic = topics.create()
     topics.send(topic, [b"x"] * 5)
@@ -248,6 +251,7 @@ def test_a_receiver_that_cannot_go_on_ends_the_program(submit: Submit, topics: T
     assert f"{topic}-0 was read up to offset 1000 and now ends at 5: the topic was made again" in program.said
 
 
+@pytest.mark.long
 def test_what_cannot_work_says_what_to_correct(submit: Submit, topics: Topics, tmp_path: Path) -> None:
     topic = topics.create()
     topics.send(topic, [b"x"] * 10)
@@ -327,6 +331,7 @@ def records_left(bootstrap: str, topic: str) -> list[int]:
         consumer.close()
 
 
+@pytest.mark.long
 def test_from_offsets_with_a_handler_and_decoders_over_topics_with_gaps(
     submit: Submit, topics: Topics, with_gaps: dict[str, str]
 ) -> None:
@@ -415,6 +420,7 @@ def _await_broker(address: str, timeout_s: float = 120) -> None:
             time.sleep(0.5)
 
 
+@pytest.mark.long
 def test_a_zookeeper_address_leads_to_the_brokers(submit: Submit, zookeeper_kafka: tuple[str, str]) -> None:
     from .conftest import Topics
 

@@ -59,6 +59,7 @@ def test_a_slow_transform_slows_the_receiver_down(
     assert_contiguous(files)
 
 
+@pytest.mark.long
 def test_batches_that_cost_more_than_an_interval_keep_up(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch,

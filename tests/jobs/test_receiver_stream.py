@@ -52,6 +52,7 @@ def test_two_receivers_share_four_partitions_and_their_order_holds(
     assert all(int(bytes(row.value)) == 10_000 * row.partition + row.offset for row in found)
 
 
+@pytest.mark.long
 def test_members_that_come_and_go_cost_and_double_nothing(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], kafka: str,
@@ -81,6 +82,7 @@ def test_members_that_come_and_go_cost_and_double_nothing(
     assert_contiguous(files)
 
 
+@pytest.mark.long
 def test_stopped_in_the_middle_of_a_batch_it_has_ended_when_stop_returns(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch,

@@ -53,6 +53,7 @@ def test_commits_of_a_pipeline_whose_state_was_deleted_do_not_count(
         shutil.rmtree(files.url.removeprefix("file://"))
 
 
+@pytest.mark.long
 def test_a_topic_that_is_not_there_stops_the_job(
     receivers: Callable[..., RunningStream], receiver_spec: Callable[..., JobSpec], topics: Topics
 ) -> None:
@@ -105,6 +106,7 @@ def test_compaction_and_transactions_leave_no_gap(
     assert_contiguous(files)
 
 
+@pytest.mark.long
 def test_a_compacted_topic_leaves_no_gap(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], kafka: str,

@@ -19,6 +19,7 @@ from streamops.batch_log import (
     backwards,
     entries,
     entry_path,
+    newest_first,
     overdue_roll_ups,
     read_head,
     roll_ups_due,
@@ -294,6 +295,26 @@ def test_a_reader_sees_every_batch_once_while_a_driver_writes_and_rolls_up(
     found = [seen.batch for seen in entries(files, 1)]
     assert found == list(range(len(found)))
     assert len(found) > head
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 900), st.sampled_from([1, 3, 20]))
+def test_a_reader_from_the_newest_back_sees_every_batch_once(seed: int, steps_before: int, most_steps: int) -> None:
+    files = RacingFiles(450, seed, most_steps)
+    files.go_on(steps_before)
+    logged = max((int(p[-17:-5]) for p in files.texts if p.endswith(".json") and "head" not in p), default=-1)
+    found = [seen.batch for seen in newest_first(files, 1)]
+    assert found == list(range(len(found) - 1, -1, -1))
+    assert len(found) > logged
+
+
+def test_from_the_newest_back_no_more_is_read_than_asked_for() -> None:
+    files = rolled_twice(20_500)
+    assert [found.batch for found in itertools.islice(newest_first(files, 1), 3)] == [20_499, 20_498, 20_497]
+    assert sum(1 for _ in newest_first(files, 1)) == 20_500
+    del files.texts[entry_path(1, 20_450)]
+    with pytest.raises(StateError, match="entries after batch 20450, but none for it"):
+        list(newest_first(files, 1))
 
 
 @settings(max_examples=100, deadline=None)

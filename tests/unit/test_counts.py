@@ -20,6 +20,7 @@ from streamops.batch_log import Entry
 from streamops.counts import CountsFollower, as_text, chunks, require_word_counts
 from streamops.errors import ConfigurationError, StateError
 from streamops.generations import Generation
+from streamops.superseded import NOTHING, Span, Superseded
 
 
 class Written:
@@ -30,8 +31,8 @@ class Written:
         self.files = StateFiles(f"file://{root}")
         self.expected: Counter[str] = Counter()
 
-    def generation(self, number: int) -> None:
-        opened = Generation("lines", number, "direct", {}, "test", "2026-11-20T03:00:00+00:00")
+    def generation(self, number: int, superseded: Superseded = NOTHING) -> None:
+        opened = Generation("lines", number, "direct", {}, "test", "2026-11-20T03:00:00+00:00", superseded)
         assert self.files.write_new(generations.path(number), opened.to_json())
 
     def folder(self, generation: int, batch: int) -> Path:
@@ -91,6 +92,42 @@ def test_totals_over_batches_files_and_generations(written: Written) -> None:
     written.batch(2, 0, {"the": 5})
     assert totals(written) == written.expected
     assert list(totals(written))[:2] == ["the", "日本"]
+
+
+def test_superseded_batches_do_not_count_and_a_follower_notices(written: Written) -> None:
+    written.batch(1, 0, {"a": 1})
+    written.batch(1, 1, {"a": 2})
+    written.batch(1, 2, {"a": 4})
+    follower = written.follower()
+    assert (follower.update(), follower.totals[b"a"]) == (3, 7)
+    # What a driver that was thought dead adds to it later is superseded as well.
+    written.generation(2, NOTHING.adding([Span(1, 1)]))
+    written.batch(1, 3, {"a": 8})
+    assert (follower.update(), follower.totals[b"a"], follower.batches) == (1, 1, 1)
+    written.batch(2, 0, {"a": 16})
+    assert (follower.update(), follower.totals[b"a"], follower.batches) == (1, 17, 2)
+    assert totals(written) == {"a": 17}
+    # The undo: the first two count again, and the restored generation does not.
+    written.generation(3, NOTHING.adding([Span(1, 2), Span(2, 0)]))
+    follower.update()
+    assert (follower.totals[b"a"], follower.batches) == (3, 2)
+
+
+def test_when_reading_fails_after_a_restore_the_totals_stay(written: Written) -> None:
+    written.batch(1, 0, {"a": 1})
+    broken = written.batch(1, 1, {"a": 2})
+    follower = written.follower()
+    follower.update()
+    part = next(written.folder(1, broken.batch).glob("*.parquet"))
+    whole = part.read_bytes()
+    part.write_bytes(whole[:10])
+    written.generation(2, NOTHING.adding([Span(1, 0, 0)]))
+    with pytest.raises(StateError, match="no whole Parquet file"):
+        follower.update()
+    assert follower.totals[b"a"] == 3
+    part.write_bytes(whole)
+    follower.update()
+    assert follower.totals[b"a"] == 2
 
 
 def test_a_pipeline_without_generation_or_batch_has_no_words(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 TRAVELLERS = set(TRAVELLING) - {"__init__"}
 
 #: The top layer: what people and Airflow touch, and actions that a DAG and a command share. It may import everything.
-TOP_MODULES = {"operators", "triggers", "stream_dag", "provisioning"}
+TOP_MODULES = {"operators", "triggers", "stream_dag", "provisioning", "snapshots", "restores", "restore_tasks",
+               "lifecycles", "moves"}
 TOP_PACKAGES = {"cli", "page", "runbooks", "stack"}
 
 #: Neither core nor adapters, and imported by both: where the project keeps its things.

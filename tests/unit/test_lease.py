@@ -65,6 +65,7 @@ def test_a_holder_may_miss_beats_before_it_counts_as_gone() -> None:
 @pytest.mark.parametrize(("owner", "text"), [
     (AIRFLOW, "run scheduled__2026-11-20 of DAG pipeline_lines, try 2"),
     (Owner(OwnerKind.SHELL), "a person at a shell"),
+    (Owner(OwnerKind.START), "`streamops start` while Airflow was away"),
 ])
 def test_an_owner_is_named_for_people(owner: Owner, text: str) -> None:
     assert str(owner) == text

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.api.datamodels._generated import DagRunType
 
 from streamops.adapters.connections import Connection
 from streamops.adapters.submission import job_spec, submission
 from streamops.errors import JobStopped, StreamopsError
 from streamops.lease import Owner, OwnerKind
+from streamops.orders import Order, Wish
 from streamops.pipeline import Pipeline
 from streamops.settings import Settings, project_root
 
@@ -76,14 +79,33 @@ def test_the_drivers_id_is_told_as_soon_as_the_master_has_given_it(tmp_path: Pat
 class EndedDriver:
     """What the operator asks of PipelineDrivers about a driver that has ended."""
 
-    def __init__(self, summary: str | None) -> None:
+    def __init__(self, summary: str | None = None, standing: Order | None = None) -> None:
         self.summary = summary
+        self.standing = standing
+
+    def order(self) -> Order | None:
+        return self.standing
 
     def finished(self, _driver: str) -> str | None:
         return self.summary
 
     def why_ended(self, _driver: str, what: str) -> StreamopsError:
         return JobStopped(what)
+
+
+PAUSED = Order("lines", 1, Wish.PAUSE, "alice@shell", "03:00", "certificates")
+
+
+@dataclass
+class Run:
+    """A run as a task sees it."""
+
+    run_type: DagRunType
+
+
+def opened(task: Any, found: EndedDriver) -> EndedDriver:
+    task._drivers = found
+    return found
 
 
 @pytest.mark.usefixtures("airflow")
@@ -94,11 +116,34 @@ def test_a_task_succeeds_when_its_driver_says_that_it_has_finished(monkeypatch: 
 
     task = StreamingJobOperator(task_id="driver", pipeline="archive")
     event = {"driver": "driver-1", "standing": "ended", "state": "FINISHED"}
-    monkeypatch.setattr(task, "_open", lambda: EndedDriver("12 words"))
+    monkeypatch.setattr(task, "_open", lambda: opened(task, EndedDriver("12 words")))
     task.after_driver({}, event)  # type: ignore[typeddict-item]
-    monkeypatch.setattr(task, "_open", lambda: EndedDriver(None))
+    monkeypatch.setattr(task, "_open", lambda: opened(task, EndedDriver()))
     with pytest.raises(AirflowFailException, match="ended"):
         task.after_driver({}, event)  # type: ignore[typeddict-item]
+
+
+@pytest.mark.usefixtures("airflow")
+def test_a_task_whose_driver_was_stopped_by_an_order_has_done_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamops.operators import StreamingJobOperator
+
+    task = StreamingJobOperator(task_id="driver", pipeline="lines")
+    monkeypatch.setattr(task, "_open", lambda: opened(task, EndedDriver(standing=PAUSED)))
+    task.after_driver({}, {"driver": "driver-1", "standing": "ended", "state": "KILLED"})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.usefixtures("airflow")
+def test_a_run_of_a_paused_pipeline_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+
+    from streamops.operators import StreamingJobOperator
+
+    task = StreamingJobOperator(task_id="driver", pipeline="lines")
+    monkeypatch.setattr(task, "_open", lambda: opened(task, EndedDriver(standing=PAUSED)))
+    with pytest.raises(AirflowFailException, match=r"paused by alice@shell at 03:00: certificates(.|\n)*resume lines"):
+        task.execute({"dag_run": Run(DagRunType.MANUAL)})  # type: ignore[typeddict-item]
+    with pytest.raises(AirflowRescheduleException):
+        task.execute({"dag_run": Run(DagRunType.SCHEDULED)})  # type: ignore[typeddict-item]
 
 
 @pytest.mark.usefixtures("airflow")

@@ -13,10 +13,12 @@ from streamops import batch_log, drivers, generations, lease
 from streamops.adapters.state_files import StateFiles
 from streamops.adapters.status_reader import observe
 from streamops.batch_log import Entry
+from streamops.crash_loop import Crash
 from streamops.drivers import DriverRecord
 from streamops.generations import Generation
 from streamops.lease import TTL_S, Beat, JobState, Lease, Owner, OwnerKind
 from streamops.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.orders import Order, Wish
 from streamops.pipeline_status import Observed, State, assess, duration, lag_records, positions, rate, unreadable
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
@@ -41,6 +43,10 @@ RECORD = DriverRecord("driver-1", "lines", OWNER, ago(301), 2)
 RUNNING = Observed(GENERATION, [entry(0, 4), entry(1, 2)], {P0: 200, P1: 50}, LEASE,
                    Beat(2, ago(1), JobState.RUNNING, 1), RECORD)
 
+GONE = replace(RUNNING, beat=Beat(2, ago(60), JobState.RUNNING))
+STOP = Order("lines", 1, Wish.STOP, "alice@shell", ago(60))
+LOOPING = replace(RECORD, crashes=tuple(Crash(ago(age_s), "OutOfMemoryError: heap") for age_s in (90, 60, 30)))
+
 
 @pytest.mark.parametrize(("observed", "state", "reason"), [
     pytest.param(Observed(), State.NEW, None, id="never started"),
@@ -62,6 +68,15 @@ RUNNING = Observed(GENERATION, [entry(0, 4), entry(1, 2)], {P0: 200, P1: 50}, LE
                  State.STOPPED, "bad_record: lines-0 offset 7", id="the driver ended itself"),
     pytest.param(replace(RUNNING, beat=Beat(2, ago(900), JobState.STOPPED), driver=None), State.STOPPED,
                  "driver driver-1 ended", id="stopped, and its record is gone"),
+    pytest.param(replace(RUNNING, order=STOP), State.STOPPING, "stopped by alice@shell", id="stopped, it lives yet"),
+    pytest.param(replace(GONE, order=STOP), State.STOPPED, "stopped by alice@shell", id="stopped by a person"),
+    pytest.param(replace(GONE, order=replace(STOP, wish=Wish.PAUSE, why="new disks")), State.PAUSED, "new disks",
+                 id="paused by a person"),
+    pytest.param(Observed(order=STOP), State.STOPPED, "alice", id="stopped before it ever started"),
+    pytest.param(replace(RUNNING, order=replace(STOP, wish=Wish.RUN)), State.RUNNING, None, id="started by a person"),
+    pytest.param(replace(GONE, newest=LOOPING), State.CRASHING, "OutOfMemoryError: heap", id="in a crash loop"),
+    pytest.param(replace(RUNNING, newest=LOOPING), State.RUNNING, "died 3 times", id="just out of a crash loop"),
+    pytest.param(replace(GONE, newest=LOOPING, order=STOP), State.STOPPED, "alice", id="a loop that a person ended"),
 ])
 def test_the_state(observed: Observed, state: State, reason: str | None) -> None:
     status = assess("lines", observed, {}, NOW)
@@ -85,6 +100,8 @@ def test_everything_about_a_running_pipeline() -> None:
         "owner": "run run-1 of DAG lines, try 1",
         "epoch": 2,
         "beat_age_s": 1.0,
+        "version": None,
+        "release": None,
     }
 
 
@@ -179,4 +196,4 @@ def test_what_a_driver_left_is_observed(files: StateFiles) -> None:
     assert found.lease == LEASE
     assert found.beat is not None
     assert found.beat.batch == 119
-    assert found.driver == RECORD
+    assert found.driver == found.newest == RECORD

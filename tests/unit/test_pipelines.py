@@ -311,6 +311,21 @@ ONE_MISTAKE: list[tuple[str, Any, str, str, str]] = [
      "`transform: word_count`"),
     ("a batch without end", files("batch", run="always"), "pipelines.sums.run", "ends by itself", "`run: manual`"),
     ("a batch with an interval", files("batch", interval_s=5), "pipelines.sums.interval_s", "one batch", "Remove it"),
+    ("direct settings for a receiver", sums(approach="receiver", direct={"consumer_group": "x"},
+                                            resources={"executor_cores": 2}),
+     "pipelines.sums.direct", "the direct approach alone", "`approach: direct`"),
+    ("a group of two direct jobs", changed("pipelines", "more", to={
+        **GOOD["pipelines"]["sums"], "direct": {"consumer_group": "sums"}}),
+     "pipelines.more.direct.consumer_group", "in the same group: `sums`", "to have `more`"),
+    ("an ERR below WARN", sums(lag={"warn_s": 60, "err_s": 30}), "pipelines.sums.lag.err_s",
+     "before it is at WARN (60)", "at least 60"),
+    ("an ERR below WARN, in records", sums(lag={"warn_records": 60, "err_records": 30}),
+     "pipelines.sums.lag.err_records", "ERR (30)", "lower `warn_records`"),
+    ("points kept for a negative time", sums(points={"all_for_d": -1}), "pipelines.sums.points.all_for_d", "is -1",
+     "at least 0"),
+    ("a topic that keeps less than the objective",
+     changed("topics", "orders", "configs", to={"retention.ms": 3_600_000}),
+     "pipelines.sums.objectives.data_loss_s", "`orders` keeps records for 3600 s", "for example 1800"),
     ("a bad pipeline name", changed("pipelines", "my sums", to=GOOD["pipelines"]["sums"]), "pipelines.my sums",
      "cannot be the name", "`my_sums`"),
     ("a pipeline that is a word", changed("pipelines", "other", to="direct"), "pipelines.other", "not a mapping",
@@ -352,6 +367,15 @@ def test_one_mistake_is_one_problem_with_its_repair(data: Any, place: str, found
     assert found in problem.found
     assert repair in problem.repair
     assert "hunter2" not in str(problems), "a secret is never repeated"
+
+
+def test_groups_are_named_after_pipelines_unless_they_say_otherwise() -> None:
+    data = sums(direct={"consumer_group": "mine"})
+    data["pipelines"]["more"] = GOOD["pipelines"]["sums"]
+    data["pipelines"]["received"] = {**GOOD["pipelines"]["sums"], "approach": "receiver",
+                                     "resources": {"executor_cores": 2}}
+    assert {name: each.consumer_group for name, each in read(data).pipelines.items()} == {
+        "sums": "mine", "more": "more", "received": "received"}
 
 
 def test_two_pipelines_never_share_state() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamops.adapters import connections
-from streamops.adapters.spark_master import Cluster, SparkMaster, _telling
+from streamops.adapters.spark_master import Cluster, SparkMaster, _telling, application_link
 from streamops.driver_status import Standing
 from streamops.errors import ConfigurationError, UnavailableError
 
@@ -57,3 +57,13 @@ def test_nobody_listening_is_no_answer_and_not_an_error() -> None:
 def test_a_log_is_shown_without_the_frames_of_javas_stack_traces() -> None:
     log = ["Traceback (most recent call last):", "", "\tat org.apache.spark.X", "\t... 3 more", "Caused by: java.io"]
     assert _telling(log) == ["Traceback (most recent call last):", "Caused by: java.io"]
+
+
+@pytest.mark.parametrize(("page", "expected"), [
+    pytest.param('<td>\n <a href="http://127.0.0.1:4040">streamops lines</a>\n</td>', "http://127.0.0.1:4040",
+                 id="it runs"),
+    pytest.param('<td>\n streamops lines\n</td>', None, id="it has ended"),
+    pytest.param('<a href="http://127.0.0.1:4041">streamops lines_2</a>', None, id="another one"),
+])
+def test_the_page_of_an_application(page: str, expected: str | None) -> None:
+    assert application_link(page, "streamops lines") == expected

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from streamops.adapters.connections import parse
+from streamops.adapters.database.address import url_of
 from streamops.settings import project_root
 from streamops.stack import jars
 
@@ -42,6 +44,14 @@ def test_every_named_volume_is_declared_and_every_folder_exists(compose: dict[st
 def test_every_dependency_is_a_service(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         assert set(service.get("depends_on", ())) <= set(compose["services"])
+
+
+def test_our_own_database_is_upgraded_before_airflow_starts(compose: dict[str, Any]) -> None:
+    init = compose["services"]["airflow-init"]
+    url = url_of(parse("streamops_db", init["environment"]["AIRFLOW_CONN_STREAMOPS_DB"]))
+    assert url.host in compose["services"]
+    assert init["command"][-1].endswith("-m streamops.cli.main db upgrade")
+    assert "airflow-init" in compose["services"]["airflow-scheduler"]["depends_on"]
 
 
 def test_versions_are_those_that_the_project_pins(compose: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def test_the_database_is_one_setting(tmp_path: Path, credentials: Credentials) -
     found = environment.airflow(StackSettings(data=tmp_path, airflow_database=url), credentials)
     assert found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == url
     found = environment.airflow(StackSettings(data=tmp_path), credentials)
-    assert found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{tmp_path}/airflow/airflow.db?timeout=60"
+    assert found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{tmp_path}/airflow/airflow.db?timeout=20"
 
 
 def test_secrets_are_made_once_and_for_their_owner(tmp_path: Path, settings: StackSettings) -> None:

@@ -53,7 +53,8 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, 
 
 
 def test_every_setting_can_be_given_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = StackSettings.load(kafka_brokers=3, start_timeout_s=99.5, airflow_database="sqlite:////tmp/a.db")
+    wanted = StackSettings.load(kafka_brokers=3, start_timeout_s=99.5, airflow_database="sqlite:////tmp/a.db",
+                                database="sqlite:////tmp/s.db")
     for name, value in wanted.model_dump().items():
         monkeypatch.setenv(f"STREAMOPS_STACK_{name.upper()}", str(value))
     assert StackSettings.load() == wanted

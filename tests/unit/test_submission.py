@@ -154,6 +154,14 @@ def test_a_receiver_job_has_its_jar_on_both_class_paths(settings: Settings) -> N
     assert str(jar) in conf["spark.executor.extraClassPath"].split(":")
     assert spec.receiver is not None
     assert spec.receiver.consumer_group == declared.name
+    assert spec.consumer_group is None
+
+
+def test_a_direct_job_shows_its_progress_in_a_group(settings: Settings) -> None:
+    spec = job_spec(pipeline(), kafka=KAFKA, storage=STORAGE, owner=OWNER)
+    assert spec.consumer_group == pipeline().name
+    named = job_spec(pipeline(direct={"consumer_group": "team.lines"}), kafka=KAFKA, storage=STORAGE, owner=OWNER)
+    assert (named.consumer_group, JobSpec.from_json(named.to_json())) == ("team.lines", named)
 
 
 def test_jars_that_spark_has_itself_are_left_out(settings: Settings) -> None:

@@ -14,6 +14,7 @@ ME = Owner(OwnerKind.AIRFLOW, "stream_lines", "run-2", "driver", 2)
 EARLIER_TRY = replace(ME, try_number=1)
 OTHER_RUN = replace(ME, run_id="run-1")
 SHELL = Owner(OwnerKind.SHELL)
+STARTED = Owner(OwnerKind.START)
 
 
 def driver(number: int, owner: Owner, standing: Standing, *, holds: bool = False, lives: bool | None = None,
@@ -66,9 +67,16 @@ def test_what_somebody_wants_is_refused_by_name(contender: Contender) -> None:
     assert plan.stop == (), "a plan that is refused does nothing"
 
 
+@pytest.mark.parametrize("me", [ME, STARTED])
+def test_a_driver_that_was_started_in_airflows_place_is_gone_on_with(me: Owner) -> None:
+    assert plan_takeover(me, [driver(1, STARTED, Standing.LIVING, holds=True)]) == Takeover(adopt="driver-1")
+    assert plan_takeover(me, [driver(1, STARTED, Standing.MOVED, holds=True)]) == Takeover(supersedes=("driver-1",))
+
+
 def test_a_person_at_a_shell_never_takes_over_a_living_driver() -> None:
     assert plan_takeover(SHELL, [driver(1, SHELL, Standing.LIVING, holds=True)]).refusal is not None
     assert plan_takeover(SHELL, [driver(1, ME, Standing.LIVING, holds=True, lives=True)]).refusal is not None
+    assert plan_takeover(SHELL, [driver(1, STARTED, Standing.LIVING, holds=True)]).refusal is not None
 
 
 @pytest.mark.parametrize(("state", "run_exists", "lives"), [

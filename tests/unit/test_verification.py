@@ -9,8 +9,9 @@ import pytest
 
 from streamops.batch_log import Entry
 from streamops.errors import StateError
-from streamops.generations import Generation
+from streamops.generations import Generation, Restored
 from streamops.offsets import OffsetRange, TopicPartition
+from streamops.superseded import NOTHING, Span
 from streamops.verification import MOST_SHOWN, Verification, verify_generation, verify_start
 
 P0 = TopicPartition("lines", 0)
@@ -97,6 +98,24 @@ def test_one_cause_does_not_print_thousands_of_lines() -> None:
     assert found.as_dict()["more_problems"] == 7
 
 
+def test_superseded_batches_are_counted_apart_and_need_not_be_in_the_sink() -> None:
+    def sink(checked: Entry) -> None:
+        if checked.batch >= 2:
+            raise StateError("the folder is gone")
+
+    found = Verification("lines")
+    verify_generation(found, GENERATION, SOUND, sink, {0, 1, 3, 8}, NOTHING.adding([Span(1, 2)]))
+    assert found.sound
+    assert (found.batches, found.superseded) == (4, 2)
+    assert "(generations: 1, drivers: 2, superseded: 2); no hole" in found.describe()
+
+
+def test_what_a_restore_skipped_is_no_hole() -> None:
+    found = Verification("lines")
+    verify_start(found, {P0: 45}, replace(GENERATION, start={P0: 50}, restored=Restored("latest", undo_point=3)))
+    assert found.sound
+
+
 @pytest.mark.parametrize(("start", "problems"), [
     pytest.param(45, [], id="goes on where the last one ended"),
     pytest.param(20, [], id="a rewind"),
@@ -106,3 +125,28 @@ def test_the_seam_between_generations(start: int, problems: list[str]) -> None:
     found = Verification("lines")
     verify_start(found, {P0: 45}, replace(GENERATION, start={P0: start}))
     assert found.problems == problems
+
+
+def test_what_a_restore_within_a_batch_repeats_is_counted() -> None:
+    found = Verification("lines")
+    verify_generation(found, GENERATION, SOUND, lambda _: None, {0, 1, 3})
+    again = replace(GENERATION, number=2, start=GENERATION.start, restored=Restored("earliest", undo_point=3))
+    verify_generation(found, again, SOUND[:2], lambda _: None, {0, 1})
+    assert found.sound
+    assert found.repeated == found.as_dict()["repeated_offsets"] == sum(entry.span for entry in SOUND[:2])
+    assert f"no hole, and the sink agrees; {found.repeated} offsets count more than once" in found.describe()
+
+
+def test_what_is_superseded_is_not_repeated() -> None:
+    found, superseded = Verification("lines"), NOTHING.adding([Span(1, 0)])
+    verify_generation(found, GENERATION, SOUND, lambda _: None, {0, 1, 3}, superseded)
+    verify_generation(found, replace(GENERATION, number=2), SOUND, lambda _: None, {0, 1, 3}, superseded)
+    assert (found.sound, found.repeated) == (True, 0)
+
+
+def test_what_no_restore_repeated_is_a_problem() -> None:
+    found = Verification("lines")
+    verify_generation(found, GENERATION, SOUND, lambda _: None, {0, 1, 3})
+    verify_generation(found, replace(GENERATION, number=2), SOUND, lambda _: None, {0, 1, 3})
+    assert found.problems == [
+        "generation 2: 40 offsets are in batches of earlier generations too, and no restore says so"]

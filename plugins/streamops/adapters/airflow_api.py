@@ -19,7 +19,7 @@ from streamops.takeover import owner_lives
 CONN_ID = "streamops_airflow"
 _TIMEOUT_S = 15.0
 
-#: Requests that do the same once and twice, and how long to wait before each further try.
+#: Requests that do the same once and twice, whatever they are about, and how long to wait before each further try.
 _REPEATABLE = frozenset({"GET", "PATCH", "PUT", "DELETE"})
 _WAITS_S = (1.0, 2.0, 4.0, 8.0)
 
@@ -43,14 +43,16 @@ class AirflowApi:
         """The Airflow of the connection `streamops_airflow`."""
         return cls(connection(CONN_ID))
 
-    def request(self, method: str, path: str, **given: Any) -> Any:
+    def request(self, method: str, path: str, *, is_repeatable: bool = False, **given: Any) -> Any:
         """The JSON that a request below `/api/v2` returns, or None for 404 and for an empty answer.
 
         A request that may be sent twice is, where Airflow answers with an error of its own, or accepts it and does not
-        answer: it does either when its database is busy. Raises UnavailableError where it does not answer,
-        ConfigurationError where it refuses.
+        answer: it does either when its database is busy. On SQLite, two requests that write can even wait for each
+        other until the database gives one of them up. A POST is sent twice only if `is_repeatable`.
+
+        Raises UnavailableError where it does not answer, ConfigurationError where it refuses.
         """
-        for wait_s in _WAITS_S if method in _REPEATABLE else ():
+        for wait_s in _WAITS_S if is_repeatable or method in _REPEATABLE else ():
             try:
                 return self._request(method, path, **given)
             except ServerError:

@@ -188,6 +188,27 @@ class Broker:
                   and all(partition.error_code == 0 and partition.leader_id >= 0 for partition in topic.partitions)}
         return sorted(set(partitions) - served)
 
+    def ask_each(self, requests: Mapping[int, Any]) -> dict[int, Any]:
+        """What each broker, by its id, answers to its request, all asked at once; a KafkaError where one does not.
+
+        Nothing is tried again. One request to each at a time: kafka-python refuses what exceeds its limit in flight.
+        """
+        manager = self.admin._manager
+
+        async def ask() -> dict[int, Any]:
+            sent = {node: manager.send(request, node_id=node) for node, request in requests.items()}
+            answers: dict[int, Any] = {}
+            for node, answer in sent.items():
+                try:
+                    answers[node] = await answer
+                except kafka_errors.KafkaError as error:
+                    answers[node] = error
+            return answers
+
+        with _explained(self.servers):
+            found: dict[int, Any] = manager.run(ask)
+        return found
+
     # Offsets
 
     def earliest_offsets(self, topics: Collection[str]) -> Offsets:

@@ -20,8 +20,9 @@ from streamops.errors import ConfigurationError
 from streamops.zip_archive import zipped
 
 #: Modules of the library that jobs import. They use nothing but the standard library and each other.
-TRAVELLING = ("__init__", "batch_log", "drivers", "errors", "generations", "job_spec", "lease", "numbered_files",
-              "offsets", "planned_batch", "stored_json", "word_totals")
+TRAVELLING = ("__init__", "batch_log", "crash_loop", "drivers", "errors", "generations", "job_spec", "lease",
+              "numbered_files", "offsets", "orders", "planned_batch", "proofs", "skips", "stored_json", "superseded",
+              "word_totals")
 
 _LEFT_OUT = {".scala", ".jar", ".pyc"}
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from streamops import drivers, evidence, pipelines
 from streamops.adapters.pipeline_drivers import PipelineDrivers
 from streamops.driver_status import Standing
-from streamops.errors import StateError
+from streamops.errors import StateError, StreamopsError
 from streamops.lease import Owner, OwnerKind
-from streamops.reconcile import Action, DriverDecision, ObservedDriver
+from streamops.orders import Order
+from streamops.reconcile import Action, DriverDecision, ObservedDriver, plan_reconciliation
 from streamops.settings import Settings
 
 
@@ -21,12 +22,26 @@ def of_all_pipelines(settings: Settings | None = None) -> list[PipelineDrivers]:
     return [PipelineDrivers(pipeline, settings) for pipeline in declared.values()]
 
 
+def decide(
+    of_pipelines: Iterable[PipelineDrivers], is_owner_alive: Callable[[Owner], bool] | None
+) -> tuple[list[tuple[PipelineDrivers, list[DriverDecision]]], list[StreamopsError]]:
+    """What is to be done with each pipeline's drivers, and an error for each pipeline that could not be asked."""
+    decided, errors = [], []
+    for each in of_pipelines:
+        try:
+            decided.append((each, plan_reconciliation(observe(each, is_owner_alive), datetime.now(UTC))))
+        except StreamopsError as error:
+            errors.append(error)
+    return decided, errors
+
+
 def observe(of_pipeline: PipelineDrivers, is_owner_alive: Callable[[Owner], bool] | None) -> list[ObservedDriver]:
     """Every driver that a pipeline knows, oldest first, with the master's word for it.
 
     `is_owner_alive` is asked for living drivers of Airflow only; None leaves that unknown.
     """
-    return [_observed(of_pipeline, each, is_owner_alive) for each in evidence.known_drivers(of_pipeline.files)]
+    order = of_pipeline.order()
+    return [_observed(of_pipeline, each, order, is_owner_alive) for each in evidence.known_drivers(of_pipeline.files)]
 
 
 def carry_out(of_pipeline: PipelineDrivers, decisions: Iterable[DriverDecision], say: Callable[[str], None]) -> None:
@@ -45,7 +60,10 @@ def carry_out(of_pipeline: PipelineDrivers, decisions: Iterable[DriverDecision],
 
 
 def _observed(
-    of_pipeline: PipelineDrivers, each: evidence.KnownDriver, is_owner_alive: Callable[[Owner], bool] | None
+    of_pipeline: PipelineDrivers,
+    each: evidence.KnownDriver,
+    order: Order | None,
+    is_owner_alive: Callable[[Owner], bool] | None,
 ) -> ObservedDriver:
     seen = of_pipeline.master.look(each.driver)
     ask = seen.standing is Standing.LIVING and each.owner.kind is OwnerKind.AIRFLOW and is_owner_alive is not None
@@ -58,4 +76,6 @@ def _observed(
         holds_lease=each.holds_lease,
         started_at=datetime.fromisoformat(each.started_at).astimezone(UTC),
         owner_lives=is_owner_alive(each.owner) if ask and is_owner_alive is not None else None,
+        order=order,
+        stop_timeout_s=of_pipeline.pipeline.stop_timeout_s,
     )

@@ -48,6 +48,9 @@ class FileStore(Protocol):
 
     def size(self, path: str) -> int: ...
 
+    def sizes(self, directory: str) -> dict[str, int]:
+        """Bytes of each file in a directory by its name, in one listing; what is said of a directory in it is void."""
+
     def create(self, path: str, content: bytes) -> bool:
         """Write a file that is not there yet, whole; False when it is there."""
 
@@ -103,6 +106,14 @@ class LocalStore:
 
     def size(self, path: str) -> int:
         return Path(path).stat().st_size
+
+    def sizes(self, directory: str) -> dict[str, int]:
+        found = {}
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # cleaned while it is listed
+                    found[entry.name] = entry.stat().st_size
+        return found
 
     def create(self, path: str, content: bytes) -> bool:
         target = Path(path)
@@ -172,6 +183,10 @@ class HdfsStore:
     def size(self, path: str) -> int:
         return int(self.filesystem.info(path)["size"])
 
+    def sizes(self, directory: str) -> dict[str, int]:
+        listed = self.filesystem._call("LISTSTATUS", path=directory).json()["FileStatuses"]["FileStatus"]
+        return {status["pathSuffix"]: int(status["length"]) for status in listed}
+
     def create(self, path: str, content: bytes) -> bool:
         with self._temporary(path, content) as temporary:
             # Without options the NameNode refuses to rename onto a file, and says so with `false`.
@@ -220,6 +235,10 @@ class ObjectStore:
 
     def size(self, path: str) -> int:
         return int(self.filesystem.size(path))
+
+    def sizes(self, directory: str) -> dict[str, int]:
+        listed = self.filesystem.ls(directory, detail=True)
+        return {each["name"].rstrip("/").rpartition("/")[2]: int(each["size"] or 0) for each in listed}
 
     def create(self, path: str, content: bytes) -> bool:
         try:

@@ -11,18 +11,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from streamops import drivers, evidence, pipelines
+from streamops import drivers, evidence, orders, pipelines, releases
 from streamops.adapters.connections import connection
 from streamops.adapters.spark_master import Cluster, SparkMaster
 from streamops.adapters.state_files import StateFiles
-from streamops.adapters.submission import Submission, job_spec, submission
+from streamops.adapters.submission import Submission, job_spec, proof_submission, submission
+from streamops.adapters.version_files import kept, released
 from streamops.driver_status import GONE, Sighting, Standing
-from streamops.errors import ConfigurationError, JobStopped, RefusedError, StreamopsError, UnavailableError
+from streamops.errors import (
+    ConfigurationError,
+    JobStopped,
+    LeaseLostError,
+    RefusedError,
+    StopOrderedError,
+    StreamopsError,
+    UnavailableError,
+)
 from streamops.evidence import KnownDriver
-from streamops.lease import TTL_S, Owner, OwnerKind
+from streamops.job_spec import JobSpec
+from streamops.lease import TTL_S, JobState, Owner, OwnerKind
+from streamops.offsets import OffsetRange
+from streamops.orders import Order
 from streamops.pipeline import Pipeline
+from streamops.proofs import ProofRequest
+from streamops.releases import Release
 from streamops.settings import Settings
-from streamops.takeover import Contender, Takeover, is_of, is_same_task, plan_takeover
+from streamops.takeover import Contender, Takeover, is_of, may_go_on_with, plan_takeover
 
 #: Seconds for which a driver's state must stay as it is before a new try relies on it: a person who clears a deferred
 #: task starts the next try at once, while the trigger of the last one still ends the driver.
@@ -34,8 +48,8 @@ MASTER_PATIENCE_S = 120.0
 #: Seconds between two looks at a driver, and between two lines about one that say the same.
 _POLL_S, _SAY_AGAIN_S = 1.0, 30.0
 
-#: Reasons after which another driver may fare better although nothing was changed.
-_WORTH_A_TRY = frozenset({"lease_lost"})
+#: Reasons after which another driver may fare better although nothing was changed. An order may be lifted by now.
+_WORTH_A_TRY = frozenset({LeaseLostError.kind, StopOrderedError.kind})
 
 
 Say = Callable[[str], None]
@@ -83,17 +97,42 @@ class PipelineDrivers:
             )
         return cls(declared[name], settings)
 
+    def order(self) -> Order | None:
+        """The order that stands for the pipeline; None where nobody ever gave one."""
+        return orders.standing(self.files)
+
+    def release(self) -> Release | None:
+        """The release that says which version is to run; None where that is what is deployed."""
+        standing = releases.standing(self.files)
+        return standing if standing is not None and standing.wanted is not None else None
+
     def submission(self, owner: Owner, supersedes: tuple[str, ...]) -> Submission:
-        """What to hand to spark-submit for a new driver."""
+        """What to hand to spark-submit for a new driver: what is deployed, or the version that a release names."""
+        wanted = released(self.files, owner, supersedes)
+        return wanted if wanted is not None else kept(self.files, self.deployed(owner, supersedes))
+
+    def deployed(self, owner: Owner, supersedes: tuple[str, ...] = ()) -> Submission:
+        """The code and settings that are deployed, whatever is to run."""
+        return submission(self.pipeline, self._spec(owner, supersedes), self._settings)
+
+    def proof(
+        self, generation: int, batch: int, ranges: tuple[OffsetRange, ...], most_records: int
+    ) -> tuple[Submission, ProofRequest]:
+        """What to hand to spark-submit for a check of a batch, by the version that is to run, and what is asked."""
+        job = self.submission(Owner(OwnerKind.SHELL), ())
+        version = JobSpec.from_json(job.arguments[-1]).version
+        request = ProofRequest(f"{generation:06d}-{batch:012d}-{version}", generation, batch, ranges, most_records)
+        return proof_submission(job, request), request
+
+    def _spec(self, owner: Owner, supersedes: tuple[str, ...] = ()) -> JobSpec:
         names = self.pipeline.connections
-        spec = job_spec(
+        return job_spec(
             self.pipeline,
             kafka=connection(names.kafka) if self.pipeline.source == "kafka" else None,
             storage=connection(names.storage),
             owner=owner,
             supersedes=supersedes,
         )
-        return submission(self.pipeline, spec, self._settings)
 
     def plan_takeover(
         self,
@@ -107,9 +146,11 @@ class PipelineDrivers:
         """Find out what the pipeline has already, decide, and end the drivers that are nobody's any more.
 
         `prior` is the driver that this task has submitted or gone on with before.
-        Raises RefusedError when somebody else's driver runs, UnavailableError when no master answers, and whatever
-        `check` raises, which is called at every look.
+        Raises RefusedError when somebody else's driver runs or a person has the pipeline stopped, UnavailableError when
+        no master answers, and whatever `check` raises, which is called at every look.
         """
+        if (order := self.order()) is not None and order.stops:
+            raise RefusedError(f"{self.pipeline.name} was {order}", order.repair)
         known = {each.driver: each for each in evidence.known_drivers(self.files) if not each.ended_itself}
         if prior is not None and prior not in known and evidence.record(self.files, prior) is None:
             # Its job had not come so far as to say that it exists.
@@ -230,7 +271,7 @@ class PipelineDrivers:
 
     def _awaited(self, contenders: list[Contender], me: Owner, say: Say, check: Check) -> str | None:
         """The driver that takes the place of one of mine whose worker was lost, when it comes in time."""
-        mine = [each for each in contenders if is_same_task(each.owner, me)]
+        mine = [each for each in contenders if may_go_on_with(each.owner, me)]
         if not mine or mine[-1].standing is not Standing.MOVED:
             return None
         say(f"driver {mine[-1].driver} lost its worker; waiting for the one that Spark submits in its place")
@@ -260,14 +301,14 @@ class PipelineDrivers:
         seen = self.settled(each.driver, sure_s, certain, say, check) if matters else self.master.look(each.driver)
         if seen.standing is not Standing.LIVING and not matters:
             return None
-        mine = is_same_task(each.owner, me)
-        lives = None if each.owner.kind is OwnerKind.SHELL else mine or is_owner_alive(each.owner)
+        mine = may_go_on_with(each.owner, me)
+        lives = (mine or is_owner_alive(each.owner)) if each.owner.kind is OwnerKind.AIRFLOW else None
         in_doubt = seen.standing in (Standing.NOT_KNOWN, Standing.MOVED) and not mine and lives is not False
-        beats = self._beats(each.driver, say, check) if in_doubt else None
+        beats = self.beats(each.driver, say, check) if in_doubt else None
         return Contender(each.driver, each.owner, seen.standing, each.holds_lease, lives, beats)
 
-    def _beats(self, driver: str, say: Say, check: Check) -> bool:
-        """Whether the beat of a driver that holds the lease changes while it is watched."""
+    def beats(self, driver: str, say: Say, check: Check = _go_on) -> bool:
+        """Whether the beat of a driver that holds the lease goes on while it is watched."""
         held = evidence.holder(self.files)
         if held is None or held.driver != driver:
             return False
@@ -275,7 +316,7 @@ class PipelineDrivers:
         say(f"watching for {TTL_S:.0f} s whether driver {driver} still writes")
         while time.monotonic() < deadline_s:
             check()
-            if evidence.beat(self.files, held.epoch) != first:
-                return True
+            if (last := evidence.beat(self.files, held.epoch)) != first:
+                return last is None or last.state is not JobState.STOPPED
             time.sleep(_POLL_S)
         return False

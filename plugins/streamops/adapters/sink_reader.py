@@ -14,10 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
+from streamops.batch_log import OUTPUT, Entry
 from streamops.errors import StateError
-
-OUTPUT = "output"
 
 #: A driver that was thought dead may put a batch's folder, with the same rows, in its own place once more. It is gone
 #: for a moment then, so what looks wrong is looked at again.

@@ -11,6 +11,8 @@ Logs come from the web interface of the worker that ran the driver, which is fou
 
 from __future__ import annotations
 
+import html
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,6 +170,20 @@ class SparkMaster:
             f"{memory_mib} of {state['memory']} MiB free"
         )
 
+    def application_page(self, name: str) -> str | None:
+        """Where the driver of the running application of that name has its page, or None where no master says it.
+
+        Only the master's own page has the link; the JSON beside it does not.
+        """
+        for url in self.cluster.ui:
+            try:
+                page = self._http.get(f"{url}/").raise_for_status().text
+            except httpx.HTTPError:
+                continue
+            if (found := application_link(page, name)) is not None:
+                return found
+        return None
+
     def _status(self, url: str) -> Sighting:
         try:
             return read_status(self._http.get(url).json())
@@ -189,6 +205,12 @@ class SparkMaster:
         if state is None:
             return None
         return next((worker["webuiaddress"] for worker in state["workers"] if worker["id"] == seen.worker), None)
+
+
+def application_link(page: str, name: str) -> str | None:
+    """Where a master's page leads to for the running application of that name; None where it has no such link."""
+    found = re.search(rf'<a href="(http[^"]+)">\s*{re.escape(html.escape(name))}\s*</a>', page)
+    return html.unescape(found[1]).rstrip("/") if found else None
 
 
 def _is_gone(seen: Sighting) -> bool:

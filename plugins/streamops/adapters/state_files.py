@@ -94,6 +94,15 @@ class StateFiles:
             except FileNotFoundError:
                 return None
 
+    def sizes(self, directory: str) -> dict[str, int]:
+        """Bytes of each file in a directory by its name; empty where there is no such directory."""
+        with self._worded("list", directory):
+            try:
+                found = self._store.sizes(self._absolute(directory))
+            except FileNotFoundError:
+                return {}
+        return {name: size for name, size in found.items() if not name.startswith(".")}
+
     def write_new(self, path: str, text: str) -> bool:
         """Create a file whole, for exactly one of all who try; False when it is there already."""
         with self._worded("write", path):

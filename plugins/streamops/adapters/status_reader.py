@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from streamops import batch_log, drivers, generations, lease, numbered_files, pipeline_status
+from streamops import batch_log, drivers, generations, lease, numbered_files, orders, pipeline_status, releases
 from streamops.adapters.pipeline_files import state_files
 from streamops.adapters.state_files import StateFiles
 from streamops.batch_log import Entry
 from streamops.drivers import DriverRecord
 from streamops.errors import StreamopsError
-from streamops.generations import Generation
 from streamops.lease import Beat, Lease
 from streamops.offsets import Offsets
 from streamops.pipeline import Pipeline
@@ -24,7 +23,7 @@ from streamops.pipeline_status import RATE_WINDOW_S, RECENT_BATCHES, Observed, P
 #: Seconds to wait for brokers: a person waits for the answer.
 _BROKER_TIMEOUT_S = 3.0
 
-_Parsed = TypeVar("_Parsed", Generation, Lease, Beat, DriverRecord)
+_Parsed = TypeVar("_Parsed", Lease, Beat, DriverRecord)
 
 
 def read_statuses(pipelines: Iterable[Pipeline]) -> list[PipelineStatus]:
@@ -44,8 +43,7 @@ def read_statuses(pipelines: Iterable[Pipeline]) -> list[PipelineStatus]:
 
 def observe(files: StateFiles) -> Observed:
     """What the state directory says, from a number of small files that does not grow with the pipeline's age."""
-    number = numbered_files.latest(files.names(generations.DIRECTORY))
-    generation = _read(files, generations.path(number), Generation) if number is not None else None
+    generation = generations.current(files)
     recent: list[Entry] = []
     positions: Offsets | None = None
     if generation is not None:
@@ -60,12 +58,26 @@ def observe(files: StateFiles) -> Observed:
         lease=held,
         beat=_read(files, lease.beat_path(held.epoch), Beat) if held else None,
         driver=_read(files, drivers.path(held.driver), DriverRecord) if held else None,
+        newest=_newest_driver(files),
+        order=orders.standing(files),
+        release=releases.standing(files),
     )
+
+
+def latest_offsets(pipeline: Pipeline) -> Offsets | str:
+    """Kafka's latest offsets of a pipeline's topics, or why they are unknown."""
+    return _latest_offsets([pipeline])[pipeline.name]
 
 
 def _read(files: StateFiles, path: str, kind: type[_Parsed]) -> _Parsed | None:
     text = files.read(path)
     return kind.from_json(text) if text is not None else None
+
+
+def _newest_driver(files: StateFiles) -> DriverRecord | None:
+    """The record of the driver that was submitted last: a standalone master's ids begin with the time."""
+    names = [name.removesuffix(".json") for name in files.names(drivers.DIRECTORY) if name.endswith(".json")]
+    return _read(files, drivers.path(max(names)), DriverRecord) if names else None
 
 
 def _recent(files: StateFiles, generation: int) -> list[Entry]:

@@ -12,18 +12,20 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamops.adapters.code_bundle import CodeBundle, bundle_code
 from streamops.adapters.connections import Connection
 from streamops.adapters.receiver_jar import RECEIVER_JARS, receiver_jar
 from streamops.adapters.spark_install import OPENED_MODULES, spark_home, spark_jars
+from streamops.batch_log import OUTPUT
 from streamops.errors import ConfigurationError
 from streamops.job_spec import FolderSpec, JobSpec, ReceiverSpec
 from streamops.kafka_properties import for_a_job
 from streamops.lease import Owner
 from streamops.pipeline import Pipeline
+from streamops.proofs import ProofRequest
 from streamops.receiver_conf import receiver_conf
 from streamops.settings import Settings
 
@@ -36,6 +38,8 @@ ENTRY_POINTS = {
     "folder_stream": "folder_stream.py",
     "folder_batch": "folder_batch.py",
 }
+
+_PROOF = "prove_bad_records.py"
 
 #: The jar that names itself the application; any would do, and this one is on the class path anyway.
 _CONNECTOR = "spark-sql-kafka-0-10_*.jar"
@@ -75,16 +79,18 @@ class Submission:
     executor_memory: str
     executor_cores: int
     total_executor_cores: int
+    is_supervised: bool = True
 
     def command(self, master: str) -> list[str]:
-        """The command line for a standalone master (`spark://host:port`), driver on the cluster and supervised."""
+        """The command line for a standalone master (`spark://host:port`), with the driver on the cluster."""
         return [
             "spark-submit", "--master", master,
             *(part for name, value in self.conf.items() for part in ("--conf", f"{name}={value}")),
             "--files", self.archive, "--py-files", self.archive,
             "--total-executor-cores", str(self.total_executor_cores), "--executor-cores", str(self.executor_cores),
             "--executor-memory", self.executor_memory, "--driver-memory", self.driver_memory,
-            "--name", self.name, "--class", self.java_class, "--deploy-mode", "cluster", "--supervise",
+            "--name", self.name, "--class", self.java_class, "--deploy-mode", "cluster",
+            *(["--supervise"] if self.is_supervised else []),
             self.application, *self.arguments,
         ]  # fmt: skip
 
@@ -104,7 +110,7 @@ def job_spec(
         topics=pipeline.topics,
         kafka=for_a_job(kafka.extra, kafka.conn_id) if kafka is not None else {},
         state_url=state_url,
-        output_url=f"{state_url}/output",
+        output_url=f"{state_url}/{OUTPUT}",
         transform=pipeline.transform,
         sink=pipeline.sink.type,
         interval_s=pipeline.interval_s,
@@ -116,9 +122,10 @@ def job_spec(
         dead_letter_topic=pipeline.dead_letter_topic,
         max_dead_letters=pipeline.max_dead_letters,
         supersedes=tuple(supersedes),
+        consumer_group=pipeline.consumer_group if pipeline.job == "direct" else None,
         receiver=ReceiverSpec(
             receivers=receiver.receivers,
-            consumer_group=receiver.consumer_group or pipeline.name,
+            consumer_group=pipeline.consumer_group,
             write_ahead_log=receiver.write_ahead_log,
             stop_within_s=receiver.stop_within_s,
         ) if pipeline.approach == "receiver" else None,
@@ -164,6 +171,13 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
         executor_cores=resources.executor_cores,
         total_executor_cores=resources.cores,
     )
+
+
+def proof_submission(job: Submission, request: ProofRequest) -> Submission:
+    """What to submit for the check which records of a batch that job fails for; it runs once."""
+    check = str(Path(job.arguments[0]).with_name(_PROOF))
+    return replace(job, name=f"{job.name} proof", is_supervised=False,
+                   arguments=(check, *job.arguments[1:], request.to_json()))
 
 
 def submit_environment() -> dict[str, str]:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence, Sized
+
     from streamops.adapters.pipeline_drivers import PipelineDrivers
+    from streamops.errors import StreamopsError
     from streamops.reconcile import DriverDecision
 
 app = typer.Typer(help="The Spark drivers of the pipelines.", no_args_is_help=True)
@@ -23,35 +26,42 @@ def list_(
     pipelines: PipelinesFile = None,
     as_json: Json = False,
 ) -> None:
-    """Every driver that a pipeline knows: its state, its owner, whether it holds the lease."""
-    rows = [each for _, found in _decisions(pipelines, ask_airflow=False) for each in found]
+    """Every driver that a pipeline knows: its state, its owner, whether it holds the lease.
+
+    Ends with an error that names those pipelines whose storage or Spark master does not answer, after all others.
+    """
+    decided, not_asked = _decisions(pipelines, ask_airflow=False)
+    rows = [each for _, found in decided for each in found]
     rows = [each for each in rows if every or each.observed.standing not in ("ended", "not_known")]
     if as_json:
-        decided = {"action", "reason"}  # without Airflow's word on runs, nothing is decided here
-        typer.echo(json.dumps([{k: v for k, v in each.as_dict().items() if k not in decided} for each in rows]))
-        return
-    for each in rows:
-        seen = each.observed
-        lease = "holds the lease" if seen.holds_lease else ""
-        typer.echo(f"{seen.pipeline:24} {seen.driver:28} {seen.state:12} {lease:16} {seen.owner}")
-    if not rows:
-        typer.echo("No driver is running." if not every else "No driver was ever started.", err=True)
+        unknown = {"action", "reason"}  # without Airflow's word on runs, nothing is decided here
+        typer.echo(json.dumps([{k: v for k, v in each.as_dict().items() if k not in unknown} for each in rows]))
+    else:
+        for each in rows:
+            seen = each.observed
+            lease = "holds the lease" if seen.holds_lease else ""
+            typer.echo(f"{seen.pipeline:24} {seen.driver:28} {seen.state:12} {lease:16} {seen.owner}")
+        if not rows and not not_asked:
+            typer.echo("No driver is running." if not every else "No driver was ever started.", err=True)
+    _require_all(decided, not_asked)
 
 
 @app.command()
 def kill(driver: str, pipelines: PipelinesFile = None) -> None:
     """End one driver, and wait until it has ended.
 
-    A task that follows it submits another one: to keep a pipeline stopped, pause its DAG and fail its run.
+    A task that follows it submits another one: to keep a pipeline stopped, use `streamops stop`.
     """
     from streamops.errors import ConfigurationError
 
-    for of_pipeline, found in _decisions(pipelines, ask_airflow=False):
+    decided, not_asked = _decisions(pipelines, ask_airflow=False)
+    for of_pipeline, found in decided:
         for each in found:
             if each.observed.driver == driver:
                 typer.echo(f"ending {each.observed.state} {driver}, started by {each.observed.owner}", err=True)
                 typer.echo(f"{driver} {of_pipeline.master.kill_and_wait(driver)}")
                 return
+    _require_all(decided, not_asked)
     raise ConfigurationError(
         f"no pipeline knows a driver {driver!r}",
         "See `streamops drivers list`. One that never reached its job is ended in the Spark master's web interface.",
@@ -70,7 +80,7 @@ def reconcile(
     """
     from streamops.adapters.driver_census import carry_out
 
-    planned = _decisions(pipelines, ask_airflow=True)
+    planned, not_asked = _decisions(pipelines, ask_airflow=True)
     if as_json:
         typer.echo(json.dumps([each.as_dict() for _, found in planned for each in found]))
     for of_pipeline, found in planned:
@@ -78,17 +88,23 @@ def reconcile(
             typer.echo(str(each), err=as_json)
         if apply:
             carry_out(of_pipeline, found, lambda line: typer.echo(line, err=True))
+    _require_all(planned, not_asked)
 
 
-def _decisions(file: str | None, *, ask_airflow: bool) -> list[tuple[PipelineDrivers, list[DriverDecision]]]:
-    from datetime import UTC, datetime
-
+def _decisions(
+    file: str | None, *, ask_airflow: bool
+) -> tuple[list[tuple[PipelineDrivers, list[DriverDecision]]], list[StreamopsError]]:
     from streamops.adapters.airflow_api import AirflowApi
-    from streamops.adapters.driver_census import observe, of_all_pipelines
-    from streamops.reconcile import plan_reconciliation
+    from streamops.adapters.driver_census import decide, of_all_pipelines
     from streamops.settings import Settings
 
     settings = Settings.load(**({"pipelines": file} if file else {}))
     is_owner_alive = AirflowApi.connected().is_owner_alive if ask_airflow else None
-    now = datetime.now(UTC)
-    return [(each, plan_reconciliation(observe(each, is_owner_alive), now)) for each in of_all_pipelines(settings)]
+    return decide(of_all_pipelines(settings), is_owner_alive)
+
+
+def _require_all(decided: Sized, not_asked: Sequence[StreamopsError]) -> None:
+    from streamops.errors import together
+
+    if not_asked:
+        raise together(not_asked, of=len(decided) + len(not_asked))

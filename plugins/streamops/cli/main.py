@@ -1,6 +1,7 @@
 """Entry point of the `streamops` command.
 
-Every other module of this package is one verb, named like the module (`_` becomes `-`). It defines either
+Every other module of this package is one verb, named like the module (`_` becomes `-`), but for those whose names begin
+with `_`: they are what several verbs share. A verb defines either
 
     app = typer.Typer(help=...)     a verb with sub-verbs (`streamops stack up`)
     def command(...): ...           a plain verb (`streamops jars`); its docstring is the help
@@ -30,7 +31,8 @@ INTERRUPTED = 130
 def verbs() -> dict[str, str]:
     """Every verb and the module that defines it, sorted: `{"jars": "streamops.cli.jars", ...}`."""
     modules = sorted(module.name for module in pkgutil.iter_modules(streamops.cli.__path__))
-    return {name.replace("_", "-"): f"streamops.cli.{name}" for name in modules if name != "main"}
+    found = (name for name in modules if name != "main" and not name.startswith("_"))
+    return {name.replace("_", "-"): f"streamops.cli.{name}" for name in found}
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:

@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     from streamops.pipeline_status import PipelineStatus
 
-_COLORS = {"running": "green", "idle": "green", "starting": "yellow", "restarting": "yellow", "new": "dim"}
+_COLORS = {"running": "green", "idle": "green", "starting": "yellow", "restarting": "yellow", "stopping": "yellow",
+           "paused": "yellow", "restoring": "yellow", "new": "dim"}
 
 
 def command(
@@ -61,6 +62,8 @@ def _print(statuses: list[PipelineStatus]) -> None:
         )
         if status.reason:
             notes.append(f"{status.pipeline}: {status.reason}")
+        if status.release:
+            notes.append(f"{status.pipeline}: {status.release}")
         if status.lag_unknown and status.lag_unknown != status.reason:
             notes.append(f"{status.pipeline}: lag unknown: {status.lag_unknown}")
         if status.owner and len(statuses) == 1:

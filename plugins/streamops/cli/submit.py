@@ -29,6 +29,8 @@ def command(
     me = Owner(OwnerKind.SHELL)
     # Airflow may be down: what belongs to one of its runs is taken for alive.
     plan = drivers.plan_takeover(me, prior=None, is_owner_alive=lambda _: True, say=say)
+    if (release := drivers.release()) is not None:
+        say(f"not what is deployed is submitted: {release}")
     driver = submit(drivers.submission(me, plan.supersedes), drivers.cluster.master, say)
     typer.echo(driver)
     if wait:

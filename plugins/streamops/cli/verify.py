@@ -24,7 +24,9 @@ def command(
 
     The offset ranges of each partition must meet without hole or overlap, from the start of the generation on; batch
     numbers must follow each other; no driver may have written after a newer one had begun; and each batch's folder in
-    the sink must hold as many rows as its entry says, with no folder that has no entry.
+    the sink must hold as many rows as its entry says, with no folder that has no entry. Batches that a restore has
+    superseded are in the batch log for ever, and need not be in the sink. What a restore to a target within a batch
+    repeated is counted, and no error.
     """
     from streamops.adapters.pipeline_files import declared, state_files
 
@@ -36,23 +38,24 @@ def command(
 
 def verify(pipeline: str, files: StateFiles) -> Verification:
     """Verify what the state directory `files` holds. A pipeline may run meanwhile."""
-    from streamops import batch_log, generations, numbered_files
+    from streamops import batch_log, generations
     from streamops.adapters.sink_reader import SinkReader
-    from streamops.generations import Generation
+    from streamops.superseded import NOTHING
     from streamops.verification import Verification, verify_generation, verify_start
 
     sink = SinkReader(files)
     found = Verification(pipeline)
-    for number in range(1, (numbered_files.latest(files.names(generations.DIRECTORY)) or 0) + 1):
-        text = files.read(generations.path(number))
-        if text is None:
+    current = generations.current(files)
+    superseded = current.superseded if current is not None else NOTHING
+    for number in range(1, (current.number if current is not None else 0) + 1):
+        generation = generations.read(files, number)
+        if generation is None:
             found.add(f"generation {number}: {generations.path(number)} is missing")
             continue
-        generation = Generation.from_json(text)
         verify_start(found, found.ends, generation)
         folders = sink.folders(number)
         try:
-            verify_generation(found, generation, batch_log.entries(files, number), sink.check, folders)
+            verify_generation(found, generation, batch_log.entries(files, number), sink.check, folders, superseded)
         except StateError as error:
             found.add(f"generation {number}: {error.found}")
     return found

@@ -45,6 +45,12 @@ def connections(settings: StackSettings, credentials: Credentials) -> dict[str, 
                 "extra": {"url": f"{hdfs.url(settings)}/streams", "options": {"port": settings.hdfs_http_port}},
             }
         ),
+        "AIRFLOW_CONN_STREAMOPS_DB": json.dumps(
+            {
+                "conn_type": "generic",
+                "extra": {"url": settings.database or f"sqlite:///{settings.data / 'streamops.db'}"},
+            }
+        ),
         # Airflow's own API, for commands at a shell.
         "AIRFLOW_CONN_STREAMOPS_AIRFLOW": (
             f"http://admin:{quote(credentials.password, safe='')}@{LOOPBACK}:{settings.airflow_port}"
@@ -118,8 +124,10 @@ def database_url(settings: StackSettings) -> str:
         # Where a URL names no driver, SQLAlchemy 2.1 takes psycopg 3; Airflow is tested with psycopg2.
         return settings.airflow_database.replace("postgresql://", "postgresql+psycopg2://", 1)
     # Four servers and every task write to one file, one at a time. On a busy machine the 5 s for which sqlite3 waits
-    # by itself are not enough, and a request then fails with "database is locked".
-    return f"sqlite:///{settings.data / 'airflow' / 'airflow.db'}?timeout=60"
+    # by itself are not enough, and a request then fails with "database is locked". Two requests of the API server can
+    # wait for each other for as long (one has written and waits for the event loop, in which the other one waits for
+    # the file), and nothing goes on meanwhile.
+    return f"sqlite:///{settings.data / 'airflow' / 'airflow.db'}?timeout=20"
 
 
 def project(settings: StackSettings) -> dict[str, str]:

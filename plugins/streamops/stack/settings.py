@@ -75,6 +75,8 @@ class StackSettings(BaseSettings):
     airflow_port: Port = 8080
     #: SQLAlchemy URL of Airflow's database; None is a SQLite file in the data folder.
     airflow_database: str | None = None
+    #: SQLAlchemy URL of our own database (connection `streamops_db`); None is a SQLite file in the data folder.
+    database: str | None = None
     #: Tasks at once. Jobs hold no slot while they run (they are deferred), so this is about short tasks only.
     airflow_parallelism: Annotated[int, Field(ge=1)] = 8
 

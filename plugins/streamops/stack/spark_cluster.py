@@ -106,8 +106,9 @@ def worker_properties() -> dict[str, object]:
         "spark.worker.cleanup.interval": 1800,
         "spark.worker.cleanup.appDataTtl": 86400,
         # A driver that is told to end may process what it received (`receiver.stop_within_s`) before it is killed; the
-        # default is 10 s.
-        "spark.worker.driverTerminateTimeout": "60s",
+        # default is 10 s. A worker that waits for a driver sends no heartbeat: after `spark.worker.timeout` (60 s, of
+        # which the last heartbeat may be 15 s old) the master would give it up with all that it runs.
+        "spark.worker.driverTerminateTimeout": "40s",
         # An executor of a stream runs for months: its log rolls.
         "spark.executor.logs.rolling.strategy": "size",
         "spark.executor.logs.rolling.maxSize": 10 * 2**20,

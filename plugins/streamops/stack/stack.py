@@ -17,6 +17,7 @@ from typing import Literal
 
 import psutil
 
+from streamops.adapters.connections import parse
 from streamops.errors import ConfigurationError, RefusedError, StateError, StreamopsError, UnavailableError
 from streamops.stack import (
     airflow_servers,
@@ -158,6 +159,8 @@ class Stack:
             for prefix, group in (("kafka", "broker"), ("hdfs", "hdfs")):
                 if any(server.name.startswith(prefix) for server in wanted):
                     jars.ensure(group, self.settings.jars, self._say)
+            if any(server.name.startswith("airflow") for server in wanted):
+                self._upgrade_database()
             for last_try in (False, False, True):
                 missing = [server for server in wanted if process.running(server.name, self.folder) is None]
                 if missing:
@@ -208,6 +211,17 @@ class Stack:
                 self._say("another `streamops stack` command is at work on this stack; waiting for it")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _upgrade_database(self) -> None:
+        """Bring our own database to what the code works with, before a task of Airflow's can ask for it."""
+        from streamops.adapters.database.session import Database
+        from streamops.adapters.database.upgrade import upgrade
+
+        connections = environment.connections(self.settings, self.credentials)
+        database = Database.of(parse("streamops_db", connections["AIRFLOW_CONN_STREAMOPS_DB"]))
+        before, after = upgrade(database)
+        if before != after:
+            self._say(f"our database is at version {after} (from {before or 'empty'})")
 
     def _before_start(self, missing: Sequence[Server]) -> None:
         free_mb = shutil.disk_usage(self.settings.data).free // 2**20
