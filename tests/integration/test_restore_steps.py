@@ -361,8 +361,12 @@ def test_a_restore_killed_at_any_step_is_finished_by_a_repeat(
 
 
 def test_two_restores_at_once_open_one_generation(declared: Declared) -> None:
-    """To different places. One is done, the others find the lease taken, or a pipeline that is not as they planned."""
-    targets = (("--to-earliest",), ("--by", "-20"), ("--to-latest",))
+    """One is done, the others find the lease taken, or a pipeline that is not as they planned.
+
+    To different places, whatever came before: one that is open already would be read back, and no other opened.
+    """
+    between = json.dumps({declared.topic: {"0": 10, "1": 10, "2": 1}})
+    targets = (("--to-earliest",), ("--to-offsets", between), ("--to-latest",))
     running = [declared.start("offsets", "restore", "lines", *target, "--yes") for target in targets]
     said = [process.communicate(timeout=120) for process in running]
     codes = sorted(process.returncode for process in running)

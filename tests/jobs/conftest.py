@@ -90,7 +90,8 @@ class Topics:
     def create(self, partitions: int = 1, **configs: str) -> str:
         name = f"t-{uuid.uuid4().hex[:12]}"
         self.admin.create_topics(
-            {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}}
+            {name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}},
+            wait_for_metadata=True,  # a consumer that is told there is no such topic asks again after five minutes
         )
         return name
 
@@ -101,7 +102,7 @@ class Topics:
         while topic in self.admin.list_topics():
             assert time.monotonic() < deadline, f"{topic} is still there"
             time.sleep(0.2)
-        self.admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1}})
+        self.admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1}}, wait_for_metadata=True)
 
     def forbid_reading(self, topic: str) -> None:
         """From now on everybody may write to it and see that it is there, and do nothing else."""
