@@ -1,0 +1,181 @@
+"""Reads the ground on which cleanup judges: state directory, drivers, recovery points, Kafka. See cleanup_state.
+
+What does not answer becomes `None` or empty, which keeps whatever needed it for its proof.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from streamops import cleanup_state, evidence, lease
+from streamops.adapters.connections import connection
+from streamops.adapters.state_files import StateFiles
+from streamops.cleanup_paths import Root, RootKind
+from streamops.cleanup_state import Ground, KafkaNow, KeptPoint
+from streamops.driver_status import Standing
+from streamops.errors import StateError, StreamopsError
+from streamops.lease import JobState
+from streamops.pipeline import Cleanup, Pipeline
+from streamops.recovery_points import RecoveryPoint
+
+if TYPE_CHECKING:
+    from streamops.adapters.broker import Broker
+    from streamops.adapters.database.points import Points
+    from streamops.adapters.spark_master import SparkMaster
+    from streamops.point_retention import KeepRule
+
+Say = Callable[[str], object]
+
+#: Seconds to wait for brokers. Without them, less can be proven and nothing is lost.
+BROKER_TIMEOUT_S = 10.0
+
+
+def now_ms() -> int:
+    return round(time.time() * 1000)
+
+
+def root_at(kind: RootKind, url: str, pipeline: str | None = None) -> Root:
+    """A declared root, and where it really is."""
+    url = url.rstrip("/")
+    parts = urlsplit(url)
+    path = parts.path if parts.scheme else url
+    resolved = str(Path(path).resolve()) if parts.scheme in ("", "file") else path
+    return Root(kind, url, resolved, pipeline)
+
+
+class KeptPoints:
+    """The recovery points of one pipeline that stay. A document is read once: a point never changes."""
+
+    def __init__(self, points: Points, pipeline: str, rule: KeepRule) -> None:
+        self._points = points
+        self._pipeline = pipeline
+        self._rule = rule
+        self._read: dict[int, KeptPoint] = {}
+
+    def read(self, say: Say) -> tuple[KeptPoint, ...] | None:
+        """Those there are now; None where the database does not answer, or one of them cannot be read."""
+        try:
+            summaries = self._points.summaries(self._pipeline)
+            expired = set(self._rule.expired(summaries, _now()))
+            kept = []
+            for each in summaries:
+                if each.id in expired:
+                    continue
+                if each.id not in self._read:
+                    document = self._points.document(each.id)
+                    if document is None:
+                        continue  # deleted in this moment
+                    point = RecoveryPoint.from_json(document)
+                    self._read[each.id] = KeptPoint(
+                        each.id, point.generation, point.last_batch, point.processed, dict(point.topic_ids),
+                        None if point.wal is None else point.wal.ranges, taken_ms=point.taken_ms)
+                kept.append(_held(self._read[each.id], each.needed))
+            return tuple(kept)
+        except StreamopsError as error:
+            say(f"recovery points of {self._pipeline} are not known: {error.found}")
+            return None
+
+
+def _held(point: KeptPoint, held: bool) -> KeptPoint:
+    return point if point.held == held else replace(point, held=held)
+
+
+def is_living(files: StateFiles, master: SparkMaster | None) -> bool | None:
+    """Whether a driver has the lease or may take it; None where that cannot be told."""
+    holder = evidence.holder(files)
+    beat = evidence.beat(files, holder.epoch) if holder is not None else None
+    if holder is None and files.names(lease.DIRECTORY):
+        return None  # beats without a lease: a driver lives in a directory that was deleted
+    open_ones = [each for each in evidence.known_drivers(files) if not each.ended_itself]
+    uncertain = False
+    for each in open_ones:
+        if each.holds_lease and beat is not None and beat.state is JobState.STOPPED:
+            continue
+        standing = master.look(each.driver).standing if master is not None else Standing.NO_ANSWER
+        if standing in (Standing.LIVING, Standing.MOVED):
+            return True
+        # A master knows none but its own: a driver of another one, or a restore, is judged by its beat alone.
+        uncertain = uncertain or standing is Standing.NO_ANSWER or (
+            standing is Standing.NOT_KNOWN and each.holds_lease)
+    return None if uncertain else False
+
+
+def kafka_now(broker: Broker | None, topics: Iterable[str]) -> KafkaNow:
+    """Ids and earliest offsets of topics; empty where no broker answers."""
+    from streamops.adapters import topic_positions
+
+    if broker is None:
+        return KafkaNow()
+    try:
+        found = topic_positions.layout(broker, list(topics))
+        return KafkaNow(dict(found.topic_ids), dict(topic_positions.earliest(broker, found).values))
+    except StreamopsError:
+        return KafkaNow()
+
+
+def broker_of(conn_id: str, say: Say) -> Broker | None:
+    """A connection to Kafka; None where no broker answers. To be closed."""
+    from streamops.adapters.broker import Broker
+
+    try:
+        return Broker.connect(connection(conn_id), BROKER_TIMEOUT_S)
+    except StreamopsError as error:
+        say(f"Kafka is not asked ({conn_id}): {error.found}")
+        return None
+
+
+def master_of(conn_id: str, say: Say) -> SparkMaster | None:
+    """The Spark master of a connection; None where there is no such connection."""
+    from streamops.adapters.spark_master import Cluster, SparkMaster
+
+    try:
+        return SparkMaster(Cluster.of(connection(conn_id)))
+    except StreamopsError as error:
+        say(f"the Spark master is not asked ({conn_id}): {error.found}")
+        return None
+
+
+class GroundReader:
+    """The ground of one state directory, read again whenever it is asked. To be closed: use `with`."""
+
+    def __init__(self, root: Root, files: StateFiles, name: str, settings: Cleanup, kept: KeptPoints,
+                 say: Say, pipeline: Pipeline | None) -> None:
+        """`pipeline` is None for an orphan."""
+        self.root = root
+        self.files = files
+        self._name = name
+        self._settings = settings
+        self._kept = kept
+        self._say = say
+        self._pipeline = pipeline
+        self._broker = broker_of(pipeline.connections.kafka, say) if pipeline and pipeline.source == "kafka" else None
+        self._master = master_of(pipeline.connections.spark, say) if pipeline else None
+
+    def read(self, roots: tuple[Root, ...]) -> Ground:
+        """What is so now. Raises UnavailableError where the storage does not answer."""
+        state = cleanup_state.observe(self.files)
+        try:
+            living = is_living(self.files, self._master)
+        except StateError:
+            living = None
+        topics = self._pipeline.topics if self._pipeline is not None else ()
+        return Ground(self.root, roots, self._name, self._settings, now_ms(), state, living, self._kept.read(self._say),
+                      kafka_now(self._broker, topics), declared=self._pipeline is not None)
+
+    @property
+    def broker(self) -> Broker | None:
+        return self._broker
+
+    def close(self) -> None:
+        if self._broker is not None:
+            self._broker.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
