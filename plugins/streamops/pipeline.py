@@ -121,6 +121,38 @@ class Points(Section):
     daily_for_d: float = Field(365, ge=0, description="Days for which the first point of each day is kept.")
 
 
+class CleanupRules(Section):
+    """Which rules are on. What each takes, and by which proof: docs/cleanup.md."""
+
+    write_ahead_log: bool = Field(True, description="Log segments of the current generation that Spark left.")
+    generation: bool = Field(True, description="Checkpoints, logs and plans of older generations.")
+    checkpoint_file: bool = Field(True, description="Temporary and backup files that writers left.")
+    batch_log: bool = Field(True, description="Batch-log entries that are in a roll-up and in a recovery point.")
+    output_leftover: bool = Field(True, description="`_temporary` and `_aside` of attempts that died.")
+    code: bool = Field(True, description="Frozen code that no submission uses.")
+    orphan: bool = Field(
+        False, description="Checkpoints and logs of pipelines that are not declared; other files may declare them.")
+    event_log: bool = Field(True, description="Event logs of Spark applications that ended.")
+    work_folder: bool = Field(True, description="Folders of a standalone worker, of applications that ended.")
+    consumer_group: bool = Field(True, description="Consumer groups of receivers' starts that ended.")
+    recovery_point: bool = Field(True, description="Recovery points past `points`.")
+    quarantine: bool = Field(True, description="What has been in quarantine for `quarantine_d`.")
+
+
+class Cleanup(Section):
+    """What cleanup takes, by proof; ages are further conditions. Of code, work folders, event logs and orphans, which
+    are of no one pipeline, `defaults` decides."""
+
+    quarantine_d: float = Field(7, ge=0, description="Days in quarantine until a thing is deleted for good.")
+    min_age_h: float = Field(1, ge=0, description="Hours for which a file must have stayed as it is.")
+    leftover_h: float = Field(
+        24, ge=0, description="The same for temporary and backup files and `_aside`: longer than any batch takes.")
+    code_d: float = Field(30, ge=0, description="Days until frozen code that nothing uses goes.")
+    spark_d: float = Field(7, ge=0, description="Days until event logs and work folders of what ended go.")
+    orphan_d: float = Field(30, ge=0, description="Days without any sign of a pipeline that is not declared.")
+    rules: CleanupRules = Field(default_factory=CleanupRules)
+
+
 class Direct(Section):
     """Settings of the direct approach alone."""
 
@@ -206,6 +238,7 @@ class Pipeline(Section):
     objectives: Objectives = Field(default_factory=Objectives)
     lag: Lag = Field(default_factory=Lag)
     points: Points = Field(default_factory=Points)
+    cleanup: Cleanup = Field(default_factory=Cleanup)
     direct: Direct = Field(default_factory=Direct)
     receiver: Receiver = Field(default_factory=Receiver)
 
@@ -241,7 +274,7 @@ class Pipeline(Section):
 #: Sections of a pipeline whose keys are taken one by one from `defaults`; any other key is taken whole.
 MERGED_SECTIONS: dict[str, type[Section]] = {
     "connections": Connections, "resources": Resources, "schedules": Schedules, "objectives": Objectives,
-    "lag": Lag, "points": Points, "direct": Direct, "receiver": Receiver,
+    "lag": Lag, "points": Points, "cleanup": Cleanup, "direct": Direct, "receiver": Receiver,
 }
 #: Keys that one approach alone reads.
 APPROACH_KEYS = {"direct": "direct", "receiver": "receiver"}
