@@ -11,7 +11,7 @@ from typing import Any
 
 from streamops import yaml_document
 from streamops.errors import ConfigurationError
-from streamops.pipeline import Connections, Pipeline
+from streamops.pipeline import Cleanup, Connections, Pipeline
 from streamops.pipelines_reader import read
 from streamops.problems import Problem, choices, nearest, quoted, report
 from streamops.topics import Topic
@@ -19,12 +19,13 @@ from streamops.topics import Topic
 
 @dataclass(frozen=True)
 class Pipelines:
-    """What `file` declares. `connections` are the defaults, used where no pipeline says otherwise."""
+    """What `file` declares. `connections` and `cleanup` are the defaults, for what is of no one pipeline."""
 
     file: str
     topics: dict[str, Topic] = field(default_factory=dict)
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     connections: Connections = field(default_factory=Connections)
+    cleanup: Cleanup = field(default_factory=Cleanup)
 
     def pipeline(self, name: str) -> Pipeline:
         """The pipeline of that name. Raises ConfigurationError with the nearest name when there is none."""
@@ -69,7 +70,7 @@ def check(path: Path | str, text: str | None = None) -> tuple[Pipelines, tuple[P
         ConfigurationError: when there is no such file, or it is not text.
     """
     entries, problems = read(yaml_document.parse(_text(Path(path)) if text is None else text))
-    return (Pipelines(str(path), entries.topics, entries.pipelines, entries.connections),
+    return (Pipelines(str(path), entries.topics, entries.pipelines, entries.connections, entries.cleanup),
             tuple(sorted(set(problems), key=lambda problem: (problem.line, problem.found))))
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from streamops import topic_configs, yaml_document
 from streamops.explanations import explain, unknown_key
-from streamops.pipeline import APPROACH_KEYS, MERGED_SECTIONS, SOURCE_KEYS, Connections, Pipeline, Section
+from streamops.pipeline import APPROACH_KEYS, MERGED_SECTIONS, SOURCE_KEYS, Cleanup, Connections, Pipeline, Section
 from streamops.pipeline_rules import Declared, contradictions
 from streamops.problems import Mistake, Path, Problem, dotted, quoted
 from streamops.topics import Topic
@@ -54,11 +54,12 @@ class _Outcome(Generic[Checked]):
 
 @dataclass(frozen=True)
 class Entries:
-    """What the file declares, as far as it can be read. `connections` are those of `defaults`."""
+    """What the file declares, as far as it can be read. `connections` and `cleanup` are those of `defaults`."""
 
     topics: dict[str, Topic] = field(default_factory=dict)
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     connections: Connections = field(default_factory=Connections)
+    cleanup: Cleanup = field(default_factory=Cleanup)
 
 
 def read(document: yaml_document.Document) -> tuple[Entries, list[Problem]]:
@@ -93,13 +94,13 @@ class _Reader:
         self.check_version(data)
         declared = self.mapping(data, "topics")
         topics = self.read_topics(declared)
-        connections, defaults = self.read_defaults(self.mapping(data, "defaults"))
+        connections, cleanup, defaults = self.read_defaults(self.mapping(data, "defaults"))
         # A list of topics is wrong, and still says which there are.
         listed = data.get("topics")
         names = listed if isinstance(listed, list) else list(declared)
         pipelines = self.read_pipelines(
             self.mapping(data, "pipelines"), topics, frozenset(map(str, names)), defaults)
-        return Entries(topics, pipelines, connections)
+        return Entries(topics, pipelines, connections, cleanup)
 
     def check_version(self, data: dict[str, Any]) -> None:
         if "version" not in data:
@@ -153,13 +154,14 @@ class _Reader:
             except Mistake as mistake:
                 self.add((*path, name), mistake.found, mistake.repair)
 
-    def read_defaults(self, data: dict[str, Any]) -> tuple[Connections, dict[str, Any]]:
-        """The default connections, and the defaults without what is wrong in them, which is reported here once."""
+    def read_defaults(self, data: dict[str, Any]) -> tuple[Connections, Cleanup, dict[str, Any]]:
+        """Default connections and cleanup, and the defaults without what is wrong in them, reported here once."""
         self.refuse_name(("defaults",), data)
         given = {key: value for key, value in data.items() if key != "name"}
         checked = self.validate(Pipeline, {"name": "defaults", **_stand_ins(Pipeline), **given}, ("defaults",))
-        connections = checked.model.connections if checked.model is not None else Connections()
-        return connections, {key: checked.data[key] for key in given if key in checked.data}
+        model = checked.model
+        connections, cleanup = (model.connections, model.cleanup) if model is not None else (Connections(), Cleanup())
+        return connections, cleanup, {key: checked.data[key] for key in given if key in checked.data}
 
     def read_pipelines(self, entries: dict[str, Any], topics: dict[str, Topic], topic_names: frozenset[str],
                        defaults: dict[str, Any]) -> dict[str, Pipeline]:

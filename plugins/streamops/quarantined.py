@@ -2,9 +2,9 @@
 
 One run of a cleanup has one folder below the state directory, named by the number of its lock:
 
-    _quarantine/000007/000000.jsonl        the intent: what is about to be moved, a line each, 500 at most
-    _quarantine/000007/000000.done.json    all of it was tried: what is in `files` is what was moved
-    _quarantine/000007/files/checkpoint/…  what was moved, under the path that it had
+    .quarantine/000007/000000.jsonl        the intent: what is about to be moved, a line each, 500 at most
+    .quarantine/000007/000000.done.json    all of it was tried: what is in `files` is what was moved
+    .quarantine/000007/files/checkpoint/…  what was moved, under the path that it had
 
 An intent is written before the first of its moves. So everything in quarantine says where it came from, and an intent
 without its `done` is all that a run which was killed can leave half done.
@@ -22,7 +22,7 @@ from streamops import stored_json
 from streamops.seen import Kind
 
 FORMAT = "streamops.quarantine/1"
-DIRECTORY = "_quarantine"
+DIRECTORY = ".quarantine"
 FILES = "files"
 
 #: Moves of one intent: a run that was killed leaves at most so many to look at.
@@ -33,8 +33,11 @@ _INTENT, _DONE = ".jsonl", ".done.json"
 
 @dataclass(frozen=True)
 class Taken:
-    """One file or folder that goes. `size_bytes` and `modified_ms` are what the plan saw; a folder's are those of all
-    that it holds, summed and newest, and `files` is how many files that are (1 for a file)."""
+    """One file or folder that goes, or something that is no file, with what brings it back as `undo`.
+
+    `size_bytes` and `modified_ms` are what the plan saw: of a folder all that it holds, summed, and the newest of it.
+    `files` is how many files that are, 1 for a file.
+    """
 
     path: str
     kind: Kind
@@ -43,6 +46,7 @@ class Taken:
     rule: str
     proof: str
     files: int = 1
+    undo: str | None = None
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Taken:

@@ -12,6 +12,7 @@ class Kind(StrEnum):
     FILE = "file"
     FOLDER = "folder"
     LINK = "link"
+    GROUP = "group"  # no file: a consumer group, which a cleanup takes as it takes files
     OTHER = "other"  # a socket, a pipe, a device
 
 

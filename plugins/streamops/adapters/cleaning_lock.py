@@ -1,6 +1,6 @@
 """Who cleans a state directory: one at a time, and the next one when that one was killed.
 
-    with held(files, "lines", say) as lock:      # _quarantine/lock/000007.json
+    with held(files, "lines", say) as lock:      # .quarantine/lock/000007.json
         lock.check()                             # before each step that changes something
 
 It works as the lease of a driver does and is another one: a cleanup never stops a driver. Whether a holder lives is

@@ -6,7 +6,7 @@ What does not answer becomes `None` or empty, which keeps whatever needed it for
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,36 +50,41 @@ def root_at(kind: RootKind, url: str, pipeline: str | None = None) -> Root:
 
 
 class KeptPoints:
-    """The recovery points of one pipeline that stay. A document is read once: a point never changes."""
+    """The recovery points of pipelines that stay, by one rule. A document is read once: a point never changes.
 
-    def __init__(self, points: Points, pipeline: str, rule: KeepRule) -> None:
+    `points` is None where the database is not known.
+    """
+
+    def __init__(self, points: Points | None, rule: KeepRule) -> None:
         self._points = points
-        self._pipeline = pipeline
         self._rule = rule
         self._read: dict[int, KeptPoint] = {}
 
-    def read(self, say: Say) -> tuple[KeptPoint, ...] | None:
+    def read(self, pipelines: Iterable[str], say: Say) -> tuple[KeptPoint, ...] | None:
         """Those there are now; None where the database does not answer, or one of them cannot be read."""
-        try:
-            summaries = self._points.summaries(self._pipeline)
-            expired = set(self._rule.expired(summaries, _now()))
-            kept = []
-            for each in summaries:
-                if each.id in expired:
-                    continue
-                if each.id not in self._read:
-                    document = self._points.document(each.id)
-                    if document is None:
-                        continue  # deleted in this moment
-                    point = RecoveryPoint.from_json(document)
-                    self._read[each.id] = KeptPoint(
-                        each.id, point.generation, point.last_batch, point.processed, dict(point.topic_ids),
-                        None if point.wal is None else point.wal.ranges, taken_ms=point.taken_ms)
-                kept.append(_held(self._read[each.id], each.needed))
-            return tuple(kept)
-        except StreamopsError as error:
-            say(f"recovery points of {self._pipeline} are not known: {error.found}")
+        if self._points is None:
             return None
+        try:
+            return tuple(kept for name in sorted(set(pipelines)) for kept in self._of(self._points, name))
+        except StreamopsError as error:
+            say(f"recovery points are not known: {error.found}")
+            return None
+
+    def _of(self, points: Points, pipeline: str) -> Iterator[KeptPoint]:
+        summaries = points.summaries(pipeline)
+        expired = set(self._rule.expired(summaries, datetime.now(UTC)))
+        for each in summaries:
+            if each.id in expired:
+                continue
+            if each.id not in self._read:
+                document = points.document(each.id)
+                if document is None:
+                    continue  # deleted in this moment
+                point = RecoveryPoint.from_json(document)
+                self._read[each.id] = KeptPoint(
+                    each.id, point.generation, point.last_batch, point.processed, dict(point.topic_ids),
+                    None if point.wal is None else point.wal.ranges, taken_ms=point.taken_ms)
+            yield _held(self._read[each.id], each.needed)
 
 
 def _held(point: KeptPoint, held: bool) -> KeptPoint:
@@ -142,7 +147,7 @@ def master_of(conn_id: str, say: Say) -> SparkMaster | None:
 
 
 class GroundReader:
-    """The ground of one state directory, read again whenever it is asked. To be closed: use `with`."""
+    """The ground of one state directory, read anew whenever it is asked. To be closed."""
 
     def __init__(self, root: Root, files: StateFiles, name: str, settings: Cleanup, kept: KeptPoints,
                  say: Say, pipeline: Pipeline | None) -> None:
@@ -165,7 +170,8 @@ class GroundReader:
         except StateError:
             living = None
         topics = self._pipeline.topics if self._pipeline is not None else ()
-        return Ground(self.root, roots, self._name, self._settings, now_ms(), state, living, self._kept.read(self._say),
+        kept = self._kept.read({self._name, *state.pipelines}, self._say)
+        return Ground(self.root, roots, self._name, self._settings, now_ms(), state, living, kept,
                       kafka_now(self._broker, topics), declared=self._pipeline is not None)
 
     @property
@@ -176,6 +182,3 @@ class GroundReader:
         if self._broker is not None:
             self._broker.close()
 
-
-def _now() -> datetime:
-    return datetime.now(UTC)

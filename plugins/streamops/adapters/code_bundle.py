@@ -4,7 +4,7 @@
     <home>/code/3f9a0c1d52ab/direct_stream.py              the entry points, which PythonRunner wants as local files
 
 A supervised driver that is relaunched next week finds the code that it was submitted with, even when jobs/ has been
-changed since. Folders of old code stay, because a running job may need them.
+changed since. A folder of old code stays for as long as a job may need it (cleanup_folders.py).
 """
 
 from __future__ import annotations
@@ -48,17 +48,8 @@ class CodeBundle:
 
 def bundle_code(jobs: Path, into: Path) -> CodeBundle:
     """Freeze the code in `jobs` and the library, below `into`. Two who do it at once get the same folder."""
-    if not jobs.is_dir():
-        raise ConfigurationError(
-            f"there is no folder of jobs at {jobs}",
-            "Set STREAMOPS_JOBS to the project's jobs/ folder.",
-        )
     contents = _contents(jobs)
-    digest = hashlib.sha256()
-    for name, content in sorted(contents.items()):
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    version = digest.hexdigest()[:12]
+    version = _named(contents)
     folder = into / version
     bundle = CodeBundle(version, folder / f"streamops-{version}.zip", folder)
     if not folder.is_dir():
@@ -66,8 +57,26 @@ def bundle_code(jobs: Path, into: Path) -> CodeBundle:
     return bundle
 
 
+def deployed_version(jobs: Path) -> str:
+    """The name of the code that is deployed, without freezing it."""
+    return _named(_contents(jobs))
+
+
+def _named(contents: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, content in sorted(contents.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]
+
+
 def _contents(jobs: Path) -> dict[str, bytes]:
     """Every file that travels, by its path in the archive."""
+    if not jobs.is_dir():
+        raise ConfigurationError(
+            f"there is no folder of jobs at {jobs}",
+            "Set STREAMOPS_JOBS to the project's jobs/ folder.",
+        )
     library = Path(streamops.__file__).parent
     contents = {f"streamops/{name}.py": (library / f"{name}.py").read_bytes() for name in TRAVELLING}
     for path in sorted(jobs.rglob("*")):

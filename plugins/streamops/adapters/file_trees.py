@@ -30,11 +30,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Tree(Protocol):
     """One file system below one root."""
 
-    def walk(self, start: str = "") -> Iterator[Seen]:
+    def walk(self, start: str = "", *, skip: str | None = None) -> Iterator[Seen]:
         """All that is below a folder, but not the folder; nothing where there is none. What vanishes is passed over.
 
-        A folder that may not be read comes as one whose `problem` says so.
+        `skip` is a folder that is not looked into. A folder that may not be read comes as one whose `problem` says so.
         """
+
+    def entries(self) -> Iterator[Seen]:
+        """What is directly below the root; folders without a problem, since none of them is opened."""
 
     def look(self, path: str) -> Seen | None:
         """What is at a path now; None where nothing is, or where a parent is no folder."""
@@ -70,14 +73,14 @@ class LocalTree:
     def __init__(self, root: str) -> None:
         self._root = root or "/"
 
-    def walk(self, start: str = "") -> Iterator[Seen]:
+    def walk(self, start: str = "", *, skip: str | None = None) -> Iterator[Seen]:
         try:
             opened = self._folder(start)
         except FileNotFoundError:
             return
-        yield from self._walk(opened, f"{start}/" if start else "")
+        yield from self._walk(opened, f"{start}/" if start else "", skip)
 
-    def _walk(self, opened: int, prefix: str) -> Iterator[Seen]:
+    def _walk(self, opened: int, prefix: str, skip: str | None) -> Iterator[Seen]:
         """Closes `opened`. A loop, not a recursion: a generator inside each other's would cost a step a level."""
         levels = [(opened, os.scandir(opened), prefix)]
         try:
@@ -99,6 +102,8 @@ class LocalTree:
                     yield Seen(path, Kind.FILE, found.st_size, found.st_mtime_ns // 1_000_000)
                 elif stat.S_ISDIR(mode):
                     problem = None
+                    if path == skip:
+                        continue
                     try:
                         inner = os.open(entry.name, _FOLDER, dir_fd=folder)
                     except (FileNotFoundError, NotADirectoryError):
@@ -117,6 +122,16 @@ class LocalTree:
             for folder, entries, _ in levels:
                 entries.close()
                 os.close(folder)
+
+    def entries(self) -> Iterator[Seen]:
+        try:
+            listed = os.scandir(self._root)
+        except FileNotFoundError:
+            return
+        with listed:
+            for entry in listed:
+                if (seen := self.look(entry.name)) is not None:
+                    yield seen
 
     def look(self, path: str) -> Seen | None:
         above, _, name = path.rpartition("/")

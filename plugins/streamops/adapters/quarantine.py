@@ -22,10 +22,13 @@ from streamops.adapters.action_lease import now
 from streamops.adapters.cleaning_lock import CleaningLock
 from streamops.adapters.file_trees import Tree
 from streamops.adapters.state_files import StateFiles
+from streamops.errors import StateError
 from streamops.quarantined import DIRECTORY, Intent, Taken
 from streamops.seen import Kind, Seen
 
 Say = Callable[[str], object]
+#: Makes one move of something that is no file.
+Act = Callable[[Taken, str], str | None]
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Held:
-    """Something in quarantine: where it came from, by which run, since when (UTC, ISO 8601), and why."""
+    """Something in quarantine: where it came from, by which run, since when (UTC, ISO 8601), and why.
+
+    `done_ms` is when it was there, in ms since 1970; None while that run is at work, or when it was killed.
+    """
 
     of: str
     run: int
     at: str
     taken: Taken
+    done_ms: int | None
 
     @property
     def place(self) -> str:
@@ -66,16 +73,23 @@ class Quarantine:
 
     # Taking
 
-    def take(self, lock: CleaningLock, moves: Sequence[Taken]) -> list[Outcome]:
+    def take(self, lock: CleaningLock, moves: Sequence[Taken], act: Act | None = None) -> list[Outcome]:
         """Make at most `MOST_MOVES` moves of one run; what is no longer as it was planned is kept.
 
-        Raises what the storage raises: what was moved until then is in quarantine, and the next run finds it.
+        `act` is for what is no file: given the move and the path of its record in quarantine, it says why the thing was
+        kept. Raises what the storage raises: what was moved until then is in quarantine, and the next run finds it.
         """
         lock.check()
         intent = Intent(self._of, lock.number, self._next, now(), tuple(moves))
         self._next += 1
-        self._files.replace(quarantined.intent_path(intent.run, intent.number), intent.to_text())
-        outcomes = [Outcome(move, self._move(intent.run, move)) for move in moves]
+        if not self._files.write_new(quarantined.intent_path(intent.run, intent.number), intent.to_text()):
+            raise StateError(f"run {intent.run} of a cleanup of {self._of} was there before it began",
+                             "Somebody has put an older copy of the quarantine back. Run the cleanup again.")
+        outcomes = []
+        for move in moves:
+            made = self._move(intent.run, move) if act is None else act(
+                move, quarantined.held_path(intent.run, move.path))
+            outcomes.append(Outcome(move, made))
         self._done(intent.run, intent.number, sum(each.kept is None for each in outcomes))
         return outcomes
 
@@ -150,9 +164,10 @@ class Quarantine:
         """Everything in quarantine, oldest run first."""
         for run in self.runs():
             for intent in self._intents(run):
+                done_ms = self._done_ms(intent)
                 for move in intent.moves:
                     if self._tree.look(quarantined.held_path(run, move.path)) is not None:
-                        yield Held(intent.of, run, intent.at, move)
+                        yield Held(intent.of, run, intent.at, move, done_ms)
 
     def _intents(self, run: int) -> Iterator[Intent]:
         for number in quarantined.intents(self._files.names(quarantined.run_path(run))):
@@ -165,11 +180,20 @@ class Quarantine:
 
     # Back, or away
 
-    def restore(self, lock: CleaningLock, chosen: Iterable[Held]) -> Iterator[Outcome]:
-        """Bring things back to where they were. What has another thing in its place stays in quarantine."""
+    def restore(self, lock: CleaningLock, chosen: Iterable[Held], act: Act | None = None) -> Iterator[Outcome]:
+        """Bring things back to where they were. What has another thing in its place stays in quarantine.
+
+        `act` is for what is no file: it says why the thing stays, and its record goes once it is back.
+        """
         for number, each in enumerate(chosen):
             if number % 100 == 0:
                 lock.check()
+            if each.taken.kind is Kind.GROUP:
+                kept = "only a pipeline that is declared has groups" if act is None else act(each.taken, each.place)
+                if kept is None:
+                    self.remove(each.place)
+                yield Outcome(each.taken, kept)
+                continue
             self._tree.undo_half_move(each.taken.path, each.place)
             kept = None
             try:
@@ -182,28 +206,17 @@ class Quarantine:
             yield Outcome(each.taken, kept)
         self.forget_empty()
 
-    def purge(self, lock: CleaningLock, over: Callable[[Intent, int], bool], say: Say) -> tuple[int, int]:
-        """Remove runs for good; files and bytes that went. `over` is given an intent and when it was done, in ms.
-
-        A run goes when all of its intents are over, so that nothing is half there for longer than it takes to delete.
-        """
-        files = size = 0
-        for run in self.runs():
-            path = quarantined.run_path(run)
-            if quarantined.unfinished(self._files.names(path)):
-                continue
-            intents = list(self._intents(run))
-            if not intents or not all(over(intent, self._done_ms(intent)) for intent in intents):
-                continue
-            lock.check()
-            gone_files, gone_bytes = self._remove(quarantined.files_path(run))
-            if self._tree.look(quarantined.files_path(run)) is not None:
-                continue  # a listing on a network disk may pass over what it is changed behind; the next run comes
-            say(f"run {run} of {intents[0].at} is over: {gone_files:,} files, {gone_bytes:,} bytes removed for good")
-            files, size = files + gone_files, size + gone_bytes
-            self._remove(path)
-            self._tree.remove_folder(path)
-        return files, size
+    def remove(self, place: str) -> bool:
+        """Remove something in quarantine for good; False where it is not there. Killed in between, the rest stays."""
+        seen = self._tree.look(place)
+        if seen is None:
+            return False
+        if seen.kind is Kind.FOLDER:
+            self._remove(place)
+            self._tree.remove_folder(place)
+        else:
+            self._tree.remove_file(place)
+        return True
 
     def forget_empty(self) -> None:
         """Drop the records of runs of which nothing is in quarantine any more."""
@@ -215,26 +228,21 @@ class Quarantine:
                 self._remove(path)
                 self._tree.remove_folder(path)
 
-    def _done_ms(self, intent: Intent) -> int:
-        """When an intent was done, by the file system's clock, which a wrong clock of this machine does not move."""
+    def _done_ms(self, intent: Intent) -> int | None:
+        """When an intent was done, by the later of this machine's and the file system's clock; None before it was."""
         seen = self._tree.look(quarantined.done_path(intent.run, intent.number))
-        return intent.at_ms if seen is None else max(seen.modified_ms, intent.at_ms)
+        return None if seen is None else max(seen.modified_ms, intent.at_ms)
 
-    def _remove(self, path: str) -> tuple[int, int]:
-        """All that is below a folder, and it; intents go last, since they say where things came from."""
-        files = size = 0
+    def _remove(self, path: str) -> None:
+        """All that is below a folder."""
         folders = []
         for seen in self._tree.walk(path):
             if seen.kind is Kind.FOLDER:
                 folders.append(seen.path)
             else:
                 self._tree.remove_file(seen.path)
-                files, size = files + 1, size + seen.size_bytes
         for each in reversed(folders):
             self._tree.remove_folder(each)
-        if path.rpartition("/")[2] == quarantined.FILES and self._tree.look(path) is not None:
-            self._tree.remove_folder(path)
-        return files, size
 
 
 def folder(path: str, seen: Iterable[Seen]) -> Taken:

@@ -19,7 +19,7 @@ class HdfsTree:
         self._filesystem = filesystem
         self._root = root
 
-    def walk(self, start: str = "") -> Iterator[Seen]:
+    def walk(self, start: str = "", *, skip: str | None = None) -> Iterator[Seen]:
         levels = [(start, self._entries(start))]
         while levels:
             above, entries = levels[-1]
@@ -28,9 +28,15 @@ class HdfsTree:
                 levels.pop()
                 continue
             seen = _hdfs_seen(f"{above}/{status['pathSuffix']}".lstrip("/"), status)
+            if seen.path == skip:
+                continue
             if seen.kind is Kind.FOLDER:
                 levels.append((seen.path, self._entries(seen.path)))
             yield seen
+
+    def entries(self) -> Iterator[Seen]:
+        for status in self._entries(""):
+            yield _hdfs_seen(status["pathSuffix"], status)
 
     def look(self, path: str) -> Seen | None:
         try:
@@ -92,18 +98,25 @@ class ObjectTree:
         self._filesystem = filesystem
         self._root = root
 
-    def walk(self, start: str = "") -> Iterator[Seen]:
+    def walk(self, start: str = "", *, skip: str | None = None) -> Iterator[Seen]:
         try:
             listed = self._filesystem.ls(self._at(start), detail=True)
         except FileNotFoundError:
             return
         for each in listed:
             seen = self._seen(each)
-            if seen.path == start:
+            if seen.path in (start, skip):
                 continue
             yield seen
             if seen.kind is Kind.FOLDER:
-                yield from self.walk(seen.path)
+                yield from self.walk(seen.path, skip=skip)
+
+    def entries(self) -> Iterator[Seen]:
+        try:
+            listed = self._filesystem.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return
+        yield from (seen for each in listed if (seen := self._seen(each)).path)
 
     def look(self, path: str) -> Seen | None:
         try:

@@ -170,6 +170,13 @@ class SparkMaster:
             f"{memory_mib} of {state['memory']} MiB free"
         )
 
+    def living(self) -> frozenset[str] | None:
+        """Ids of the applications and drivers that have not ended; None where no master in charge answers."""
+        state = self._ui_state()
+        if state is None:
+            return None
+        return frozenset(str(each["id"]) for kind in ("activeapps", "activedrivers") for each in state.get(kind, ()))
+
     def application_page(self, name: str) -> str | None:
         """Where the driver of the running application of that name has its page, or None where no master says it.
 
