@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
 
-from streamops import cleanup_paths, quarantined
+from streamops import cleanup_paths
 from streamops.adapters import cleaning_lock
 from streamops.adapters.cleaning_lock import CleaningLock
 from streamops.adapters.file_trees import LocalTree, Tree
@@ -97,7 +97,7 @@ class Place(ABC):
         assert item.proof is not None
         return Taken(item.path, Kind.FILE, item.size_bytes, item.modified_ms or 0, item.rule.value, item.proof)
 
-    def after_moves(self, moved: list[Taken]) -> None:
+    def after_moves(self, moved: list[Taken]) -> None:  # noqa: ARG002  for those who override it
         """What is to be done once files are away: folders that are empty now."""
         return
 
@@ -117,16 +117,23 @@ class Place(ABC):
             yield Quarantined(each.taken.path, each.place, each.taken.size_bytes, each.done_ms, each.taken.rule)
 
     def _purge(self, lock: CleaningLock, planned: list[Item]) -> Iterator[Item]:
-        """Remove for good. That it is over only gets truer with time; so what is asked is that it is in quarantine."""
+        """Remove for good what is in quarantine, and still over its time."""
+        wanted = {item.path for item in planned}
+        now = {item.path: item for item in self.purged(each for each in self.quarantined() if each.place in wanted)}
+        lock.check()
         for item in planned:
-            if not item.path.startswith(f"{quarantined.DIRECTORY}/"):
-                yield kept(item, Reason.REFUSED_PATH, "it is not in quarantine")
+            again = now.get(item.path)
+            if again is None:
+                yield kept(item, Reason.GONE, "it is not in quarantine any more")
                 continue
-            refused = self._refused(item)
-            if not refused.goes:
-                yield refused
-                continue
-            yield item if self.quarantine.remove(item.path) else kept(item, Reason.GONE, "it is not there any more")
+            again = self._refused(again) if again.goes else again
+            if again.goes and not self.quarantine.remove(item.path):
+                again = kept(item, Reason.GONE, "it is not in quarantine any more")
+            yield again
+
+    @abstractmethod
+    def purged(self, found: Iterable[Quarantined]) -> Iterator[Item]:
+        """What becomes of things in quarantine."""
 
     def restore(self, lock: CleaningLock, chosen: Iterable[Held]) -> Iterator[Outcome]:
         """Bring things back from quarantine."""

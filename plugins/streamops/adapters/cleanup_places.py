@@ -1,4 +1,4 @@
-"""Which roots are cleaned: the state directories of pipelines, those of orphans, frozen code, work folders, event logs."""
+"""Which roots are cleaned: state directories of pipelines and orphans, frozen code, work folders, event logs."""
 
 from __future__ import annotations
 

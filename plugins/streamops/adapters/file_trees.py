@@ -22,13 +22,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from streamops.adapters.file_stores import HdfsStore, LocalStore, ObjectStore, open_store
-from streamops.seen import Kind, Seen
 from streamops.errors import RefusedError
+from streamops.seen import Kind, Seen
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class Tree(Protocol):
-    """One file system below one root."""
+    """One file system below one root. `keeps_times`: whether a file that is moved keeps the time of its last change."""
+
+    keeps_times: bool
 
     def walk(self, start: str = "", *, skip: str | None = None) -> Iterator[Seen]:
         """All that is below a folder, but not the folder; nothing where there is none. What vanishes is passed over.
@@ -69,6 +71,8 @@ def open_tree(url: str, options: Mapping[str, Any] | None = None) -> Tree:
 
 class LocalTree:
     """Files on this machine, or on a mounted disk."""
+
+    keeps_times = True
 
     def __init__(self, root: str) -> None:
         self._root = root or "/"
@@ -218,7 +222,7 @@ class LocalTree:
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(part, folder):
                     raise RefusedError(f"{self._root}{done} is a symbolic link, which is never followed",
-                                       "Put what it leads to in its place, or leave it as it is: it is kept.") from error
+                                       "It is kept. Put what it leads to in its place, or leave it.") from error
                 raise
             finally:
                 os.close(folder)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamops import quarantined
@@ -106,7 +106,10 @@ class Quarantine:
         except FileExistsError:
             return "the same path is in quarantine already, by this very run"
         # Whoever wrote in the moment between look and rename wrote into what is now in quarantine.
-        if (differs := difference(move, self.observe(target))) is not None:
+        moved = self.observe(target)
+        if moved is not None and not self._tree.keeps_times:
+            moved = replace(moved, modified_ms=move.modified_ms)
+        if (differs := difference(move, moved)) is not None:
             return f"{differs}, in the very moment of its move; {self._put_back(target, move.path)}"
         return None
 
@@ -142,8 +145,8 @@ class Quarantine:
                 states = [self._settle(run, move) for move in intent.moves]
                 looked += len(states)
                 self._done(run, number, states.count(True))
-                say(f"an earlier cleanup was killed (run {run}): of {len(states)} moves {states.count(True)} were made, "
-                    f"{states.count(False)} were not and are not")
+                say(f"an earlier cleanup was killed (run {run}): of {len(states)} moves {states.count(True)} were "
+                    f"made, {states.count(False)} were not and are not")
         return looked
 
     def _settle(self, run: int, move: Taken) -> bool:

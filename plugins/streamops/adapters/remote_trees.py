@@ -15,6 +15,8 @@ _HDFS_KINDS = {"FILE": Kind.FILE, "DIRECTORY": Kind.FOLDER, "SYMLINK": Kind.LINK
 class HdfsTree:
     """HDFS through WebHDFS. A folder is listed page by page, as many names as `dfs.ls.limit` says (1,000)."""
 
+    keeps_times = True
+
     def __init__(self, filesystem: Any, root: str) -> None:
         self._filesystem = filesystem
         self._root = root
@@ -93,6 +95,8 @@ class HdfsTree:
 
 class ObjectTree:
     """Objects below a prefix. A move is a copy and a delete: killed in between, both are there, and equal."""
+
+    keeps_times = False
 
     def __init__(self, filesystem: Any, root: str) -> None:
         self._filesystem = filesystem

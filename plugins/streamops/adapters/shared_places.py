@@ -13,7 +13,7 @@ from streamops.adapters.cleanup_place import Place, Say, found_of
 from streamops.adapters.file_trees import Tree
 from streamops.adapters.state_files import StateFiles
 from streamops.cleanup import Found, Item
-from streamops.cleanup_folders import CodeUse, SparkNow
+from streamops.cleanup_folders import CodeUse, Quarantined, SparkNow
 from streamops.cleanup_judge import recheck
 from streamops.cleanup_paths import Root
 from streamops.pipeline import Cleanup
@@ -35,7 +35,10 @@ class SharedPlace(Place):
 
     def items(self, say: Say) -> Iterator[Item]:
         yield from self._judged(self.root, self._listing(say))
-        yield from cleanup_folders.quarantine_items(self.root, self.quarantined(), self._settings, now_ms())
+        yield from self.purged(self.quarantined())
+
+    def purged(self, found: Iterable[Quarantined]) -> Iterator[Item]:
+        return cleanup_folders.quarantine_items(self.root, found, self._settings, now_ms())
 
     def again(self, planned: list[Item]) -> list[Item]:
         found = {item.path: found_of(self._observed(item.path)) for item in planned}

@@ -14,6 +14,7 @@ from streamops.adapters.cleanup_place import Place, Say, found_of, kept
 from streamops.adapters.file_trees import Tree
 from streamops.adapters.quarantine import Held, Outcome
 from streamops.cleanup import Found, Item, Reason, Rule
+from streamops.cleanup_folders import Quarantined
 from streamops.cleanup_judge import Judge, recheck
 from streamops.cleanup_paths import Root
 from streamops.cleanup_state import Ground
@@ -60,7 +61,10 @@ class StatePlace(Place):
         if self._pipeline is not None:
             yield from self._groups(ground, say)
             yield from self._expired(say)
-        yield from cleanup_folders.quarantine_items(self.root, self.quarantined(), self._settings, now_ms())
+        yield from self.purged(self.quarantined())
+
+    def purged(self, found: Iterable[Quarantined]) -> Iterator[Item]:
+        return cleanup_folders.quarantine_items(self.root, found, self._settings, now_ms())
 
     def _judged_files(self, ground: Ground, say: Say) -> Iterator[Item]:
         judge, said_s, count, going = Judge(ground, self.files), time.monotonic(), 0, 0

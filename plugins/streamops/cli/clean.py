@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Take away what is provably not needed any more: write-ahead logs, old generations, temporary files, dead "
-         "consumer groups, unused code and more. Nothing goes by its age alone; what goes lies in quarantine first, and "
-         "comes back by `clean restore`. docs/cleanup.md has the rules and their proofs.",
+         "consumer groups, unused code and more. Nothing goes by its age alone. What goes lies in quarantine first, "
+         "and comes back by `clean restore`. docs/cleanup.md has the rules and their proofs.",
 )
 
 Names = Annotated[Optional[list[str]], typer.Argument(  # noqa: UP045  typer reads it
