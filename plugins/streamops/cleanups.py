@@ -11,16 +11,20 @@ A plan is a stream of lines (docs/cleanup.md), so that one of a million files ne
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 from streamops import snapshots
-from streamops.cleanup import Item, Totals
+from streamops.cleanup import Item, Reason, Totals
 from streamops.errors import ConfigurationError, RefusedError, StateError, StreamopsError, UnavailableError
 from streamops.pipelines import Pipelines
 from streamops.settings import Settings
+from streamops.snapshot_schedule import is_due
+from streamops.text_table import table
 
 if TYPE_CHECKING:
     from streamops.adapters.cleanup_place import Place
@@ -30,6 +34,12 @@ Say = Callable[[str], object]
 
 FORMAT = "streamops.cleanup_plan/1"
 
+#: Things that go that are shown one by one; the rest is in the sums, and in the plan.
+SHOWN = 20
+#: Examples of one reason, and the reasons that need none.
+_EXAMPLES = 2
+_EXPECTED = (Reason.NO_RULE, Reason.RULE_OFF, Reason.YOUNG)
+
 
 @dataclass
 class Planned:
@@ -38,9 +48,24 @@ class Planned:
     places: dict[str, Totals] = field(default_factory=dict)
     errors: list[StreamopsError] = field(default_factory=list)
 
+    #: The first few things that go.
+    shown: list[Item] = field(default_factory=list)
+
     @property
     def going(self) -> int:
         return sum(each.items for totals in self.places.values() for each in totals.going.values())
+
+    def lines(self) -> Iterator[str]:
+        """For people: the first few that go, sums by rule and reason, and examples of what is kept for a reason."""
+        yield from map(str, self.shown)
+        if self.going > len(self.shown):
+            yield f"… and {self.going - len(self.shown):,} more that go"
+        rows = [row for name, totals in self.places.items() for row in _rows(name, totals)]
+        yield table(("PLACE", "", "RULE OR REASON", "THINGS", "BYTES"), rows) if rows else "There is nothing to judge."
+        for name, totals in self.places.items():
+            for reason, examples in sorted(totals.examples.items()):
+                if reason not in _EXPECTED:
+                    yield from (f"{name}: {item}" for item in examples[:_EXAMPLES])
 
     def as_dict(self) -> dict[str, object]:
         return {name: totals.as_dict() for name, totals in self.places.items()}
@@ -69,8 +94,8 @@ class Cleanups:
         return wanted
 
     def plan(self, chosen: Iterable[str], write: IO[str] | None = None, *, going_only: bool = False,
-             see: Callable[[Item], object] | None = None) -> Planned:
-        """Judge everything there is. What each thing becomes goes into `write`, a line each, and to `see`."""
+             most_shown: int = SHOWN) -> Planned:
+        """Judge everything there is. What each thing becomes goes into `write`, a line each."""
         planned = Planned()
         for place in self._places(self.names(chosen), planned.errors):
             totals = planned.places.setdefault(place.name, Totals())
@@ -81,8 +106,8 @@ class Cleanups:
                     totals.add(item)
                     if write is not None and (item.goes or not going_only):
                         write.write(f"{item.to_json()}\n")
-                    if see is not None:
-                        see(item)
+                    if item.goes and len(planned.shown) < most_shown:
+                        planned.shown.append(item)
             except (StreamopsError, OSError, RuntimeError) as error:
                 planned.errors.append(_worded(place, error))
         return planned
@@ -107,6 +132,24 @@ class Cleanups:
             if met == len(errors):
                 errors.append(RefusedError(f"the plan is about {name} at {url}, and that is not its place now",
                                            "Make a new plan: streamops clean plan --json > FILE"))
+
+    def clean(self, chosen: Iterable[str], *, dry_run: bool = False) -> list[StreamopsError]:
+        """Plan, show, apply and read back, and say so line by line; what kept a place from it."""
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
+            planned = self.plan(chosen, spool, going_only=True)
+            for line in planned.lines():
+                self._say(line)
+            errors = list(planned.errors)
+            if not dry_run:
+                spool.seek(0)
+                ended: dict[str, Totals] = {}
+                for place, item in self.apply(spool, errors):
+                    ended.setdefault(place, Totals()).add(item)
+                    if not item.goes:
+                        self._say(f"{place}: {item}")
+                for line in summary(ended):
+                    self._say(line)
+        return errors
 
     def held(self, chosen: Iterable[str], errors: list[StreamopsError]) -> Iterator[tuple[str, Held]]:
         """Everything in quarantine, with its place."""
@@ -147,6 +190,31 @@ class Cleanups:
                     yield place
                 finally:
                     place.close()
+
+
+def summary(ended: dict[str, Totals]) -> Iterator[str]:
+    """A line for each place on what became of its plan."""
+    for name, totals in ended.items():
+        gone = sum(each.items for each in totals.going.values())
+        size = sum(each.size_bytes for each in totals.going.values())
+        left = sum(each.items for each in totals.kept.values())
+        yield f"{name}: {gone:,} taken ({size:,} bytes), {left:,} kept after all"
+    if not ended:
+        yield "Nothing was taken."
+
+
+def due(declared: Pipelines, last: datetime | None, now: datetime) -> list[str]:
+    """The places whose `schedules.cleanup` has come round since the last cleanup; those of no one pipeline with any."""
+    from streamops.adapters.cleanup_places import SHARED
+
+    found = [name for name, each in declared.pipelines.items() if is_due(each.schedules.cleanup, last, now)]
+    return [*found, *SHARED] if found else []
+
+
+def _rows(name: str, totals: Totals) -> Iterator[tuple[str, ...]]:
+    for word, found in (("goes", totals.going), ("kept", totals.kept)):
+        for key, each in sorted(found.items()):
+            yield name, word, str(key), f"{each.items:,}", f"{each.size_bytes:,}"
 
 
 def _by_place(plan: Iterable[str]) -> Iterator[tuple[tuple[str, str], Iterator[Item]]]:

@@ -185,8 +185,8 @@ def test_a_run_that_was_killed_between_two_moves_is_known(store: Store) -> None:
 def test_two_at_once_exclude_each_other(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning_lock, "TTL_S", 1.5)
     monkeypatch.setattr(cleaning_lock, "BEAT_S", 0.2)
-    with held(local.files, "lines", print) as lock, pytest.raises(RefusedError, match="another cleanup of lines works"):
-        with held(local.files, "lines", print):
+    with held(local.files, "lines", print) as lock:
+        with pytest.raises(RefusedError, match="another cleanup of lines works"), held(local.files, "lines", print):
             pass
         lock.check()
     with held(local.files, "lines", print) as lock:

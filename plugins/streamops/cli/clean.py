@@ -12,8 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from streamops.adapters.quarantine import Held
-    from streamops.cleanup import Item
-    from streamops.cleanups import Cleanups, Planned
+    from streamops.cleanups import Cleanups
     from streamops.errors import StreamopsError
 
 app = typer.Typer(
@@ -29,9 +28,6 @@ File = Annotated[Optional[Path], typer.Option("--pipelines", help="The pipelines
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: a line for each thing, then one with the sums.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-#: Things that go that are shown one by one; the rest is in the sums, and in --json.
-_SHOWN = 20
-
 
 @app.command()
 def plan(
@@ -44,14 +40,14 @@ def plan(
 
     With --json each thing is a line, also what is kept; `clean apply --plan FILE` carries such a file out later.
     """
-    cleanups = _cleanups(pipelines)
-    shown: list[Item] = []
-    planned = cleanups.plan(names or (), sys.stdout if as_json else None,
-                            see=None if as_json else lambda item: _remember(shown, item, every))
+    from streamops.cleanups import SHOWN
+
+    planned = _cleanups(pipelines).plan(names or (), sys.stdout if as_json else None,
+                                        most_shown=sys.maxsize if every else SHOWN)
     if as_json:
         typer.echo(json.dumps({"format": _format(), "totals": planned.as_dict()}))
     else:
-        _show(planned, shown)
+        typer.echo("\n".join(planned.lines()))
     _require_all(planned.errors, len(planned.places))
 
 
@@ -76,11 +72,10 @@ def apply(
     errors: list[StreamopsError] = []
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         if plan_file is None:
-            shown: list[Item] = []
-            planned = cleanups.plan(names or (), spool, going_only=True, see=lambda item: _remember(shown, item, False))
+            planned = cleanups.plan(names or (), spool, going_only=True)
             errors += planned.errors
             if not as_json:
-                _show(planned, shown)
+                typer.echo("\n".join(planned.lines()))
             if planned.going and not yes:
                 typer.confirm("Take these into quarantine?", abort=True, err=True)
             spool.seek(0)
@@ -151,6 +146,7 @@ def restore(
 def _carry_out(cleanups: Cleanups, plan: IO[str], errors: list[StreamopsError], as_json: bool) -> None:
     """Apply a plan's lines, and print what became of them."""
     from streamops.cleanup import Totals
+    from streamops.cleanups import summary
 
     ended: dict[str, Totals] = {}
     for place, item in cleanups.apply(plan, errors):
@@ -162,40 +158,8 @@ def _carry_out(cleanups: Cleanups, plan: IO[str], errors: list[StreamopsError], 
     if as_json:
         typer.echo(json.dumps({"format": _format(), "totals": {name: each.as_dict() for name, each in ended.items()}}))
         return
-    for name, totals in ended.items():
-        done = {rule: each for rule, each in totals.going.items()}
-        gone, size = sum(each.items for each in done.values()), sum(each.size_bytes for each in done.values())
-        left = sum(each.items for each in totals.kept.values())
-        typer.echo(f"{name}: {gone:,} taken ({size:,} bytes), {left:,} kept after all")
-    if not ended and not errors:
-        typer.echo("Nothing goes.")
-
-
-def _show(planned: Planned, shown: list[Item]) -> None:
-    from streamops.text_table import table
-
-    for item in shown:
-        typer.echo(str(item))
-    if planned.going > len(shown):
-        typer.echo(f"… and {planned.going - len(shown):,} more (--all shows them)")
-    rows = []
-    for name, totals in planned.places.items():
-        rows += [(name, "goes", rule.value, f"{each.items:,}", f"{each.size_bytes:,}")
-                 for rule, each in sorted(totals.going.items())]
-        rows += [(name, "kept", reason.value, f"{each.items:,}", f"{each.size_bytes:,}")
-                 for reason, each in sorted(totals.kept.items())]
-    headers = ("PLACE", "", "RULE OR REASON", "THINGS", "BYTES")
-    typer.echo(table(headers, rows) if rows else "There is nothing to judge.")
-    for name, totals in planned.places.items():
-        for reason, examples in sorted(totals.examples.items()):
-            if reason.value not in ("no_rule", "young", "rule_off"):
-                for item in examples[:2]:
-                    typer.echo(f"{name}: {item}")
-
-
-def _remember(shown: list[Item], item: Item, every: bool) -> None:
-    if item.goes and (every or len(shown) < _SHOWN):
-        shown.append(item)
+    for line in summary(ended):
+        typer.echo(line)
 
 
 def _opened(file: Path) -> IO[str]:
