@@ -54,8 +54,8 @@ class PipelineState:
     """What a state directory says. `current` is None before the first start; `epoch` is the newest lease's.
 
     `processed`: every offset below is in the sink, by the batch log, but for those that were `skipped`: a restore went
-    past them. `lost` is what restores recorded as gone from Kafka. `generations` are those that have files of Spark's
-    or plans. `pipelines` are the names that the files give. `undo_point` is the recovery point that an undo of the last
+    past them. `lost` is what restores recorded as gone from Kafka. `generations` are all
+    up to the current one. `pipelines` are the names that the files give. `undo_point` is the recovery point that an undo of the last
     restore goes back to. `newest_ms` is the latest time that a file names (UTC, ms since 1970). `problem` says why the
     directory cannot be judged.
     """
@@ -157,7 +157,7 @@ def _observed(files: Files) -> PipelineState:
         epoch=epoch,
         lost=tuple(lost for each in lives if each.opened is not None and each.opened.restored is not None
                    for lost in each.opened.restored.lost),
-        generations={each.number: _ends(files, each, current.superseded) for each in lives if each.number in of_spark},
+        generations={each.number: _ends(files, each, current.superseded) for each in lives},
         pipelines=frozenset(named),
         undo_point=current.restored.undo_point if current.restored is not None else None,
         newest_ms=_newest_ms(times),
