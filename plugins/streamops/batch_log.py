@@ -289,6 +289,11 @@ def _entries_in(text: str | None, first: int) -> list[Entry]:
     return [entry for line in (text or "").splitlines() if (entry := Entry.from_json(line)).batch >= first]
 
 
+def holds_entries(name: str) -> bool:
+    """Whether a file of a batch log's directory is an entry or a roll-up of some, by its name."""
+    return bool(_ENTRY.match(name) or _ROLLED_UP.match(name))
+
+
 def _spans(names: Iterable[str]) -> Iterator[tuple[int, int, str]]:
     for name in names:
         if single := _ENTRY.match(name):

@@ -70,6 +70,27 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is said of a thing: a proof, or a reason to keep it and its words."""
+
+    rule: Rule | None
+    proof: str | None = None
+    reason: Reason | None = None
+    words: str = ""
+
+
+def goes(rule: Rule, proof: str) -> Verdict:
+    return Verdict(rule, proof)
+
+
+def keeps(rule: Rule | None, reason: Reason, words: str = "") -> Verdict:
+    return Verdict(rule, None, reason, words)
+
+
+NO_RULE = keeps(None, Reason.NO_RULE)
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """What becomes of one thing. It goes where `proof` is given; else it is kept, and `reason` and `words` say why.
 
