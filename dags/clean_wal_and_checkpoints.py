@@ -3,8 +3,8 @@
 Write-ahead logs that Spark left, checkpoints of older generations, temporary and backup files, batch-log entries that
 are in recovery points, output of attempts that died, dead consumer groups, unused code, Spark's event logs and work
 folders, recovery points past retention. Each has its own rule and proof (docs/cleanup.md); nothing goes by its age
-alone. What goes lies in `.quarantine` of its directory first, for the pipeline's `cleanup: {quarantine_d: 7}`. Runs when
-the `schedules.cleanup` of a pipeline comes round.
+alone. What goes lies in `.quarantine` of its directory first, for the pipeline's `cleanup: {quarantine_d: 7}`. Runs
+when the `schedules.cleanup` of a pipeline comes round.
 
 **Symptom**: a disk, a quota of HDFS or the NameNode's memory fills up; or the task fails.
 
@@ -78,7 +78,8 @@ with DAG(
             wanted = cleanups.due(declared, prev_start_date_success, datetime.now(UTC))
             if not wanted:
                 return
-        errors = cleanups.Cleanups(declared, print).clean(wanted, dry_run=params["dry_run"])
+        with cleanups.Cleanups(declared, print) as cleaning:
+            errors = cleaning.clean(wanted, dry_run=params["dry_run"])
         if errors:
             raise together(errors, of=max(len(errors), len(declared.pipelines)))
 

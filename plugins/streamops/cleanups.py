@@ -1,9 +1,9 @@
 """Cleanups planned and carried out: what DAG and command line both do.
 
-    cleanups = Cleanups(declared, say)
-    planned = cleanups.plan(["lines"], write=file)              # what becomes of each thing, and the sums
-    for place, item in cleanups.apply(file, errors): …          # judged once more, then taken into quarantine
-    cleanups.held(["lines"], errors); cleanups.restore("lines", wanted)
+    with Cleanups(declared, say) as cleanups:
+        planned = cleanups.plan(["lines"], write=file)              # what becomes of each thing, and the sums
+        for place, item in cleanups.apply(file, errors): …          # judged once more, then taken into quarantine
+        cleanups.held(["lines"], errors); cleanups.restore("lines", wanted)
 
 A plan is a stream of lines (docs/cleanup.md), so that one of a million files needs the memory of one.
 """
@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
-from typing import IO, TYPE_CHECKING
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Self
 
 from streamops import snapshots
 from streamops.cleanup import Item, Reason, Totals
@@ -72,7 +73,7 @@ class Planned:
 
 
 class Cleanups:
-    """Cleanups of what is declared."""
+    """Cleanups of what is declared. To be closed: use `with`."""
 
     def __init__(self, declared: Pipelines, say: Say, settings: Settings | None = None) -> None:
         from streamops.adapters.cleanup_places import Places
@@ -80,6 +81,13 @@ class Cleanups:
         self._declared = declared
         self._say = say
         self._all = Places(declared, snapshots.store, snapshots.keep_rule, say, settings or Settings.load())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._all.close()
 
     def names(self, chosen: Iterable[str]) -> list[str]:
         """The places of these names; all for none, or `all`. Raises ConfigurationError for one that there is not."""
@@ -174,7 +182,7 @@ class Cleanups:
             raise errors[0]
 
     def _places(self, names: Iterable[str], errors: list[StreamopsError]) -> Iterator[Place]:
-        """One after the other, each closed before the next; `errors` says which could not be reached."""
+        """One after the other; `errors` says which could not be reached."""
         for name in names:
             found = self._all.of(name)
             while True:
@@ -186,10 +194,7 @@ class Cleanups:
                     break
                 if place is None:
                     break
-                try:
-                    yield place
-                finally:
-                    place.close()
+                yield place
 
 
 def summary(ended: dict[str, Totals]) -> Iterator[str]:

@@ -124,8 +124,8 @@ def kafka_now(broker: Broker | None, topics: Iterable[str]) -> KafkaNow:
         return KafkaNow()
 
 
-def broker_of(conn_id: str, say: Say) -> Broker | None:
-    """A connection to Kafka; None where no broker answers. To be closed."""
+def _broker_of(conn_id: str, say: Say) -> Broker | None:
+    """A connection to Kafka; None where no broker answers."""
     from streamops.adapters.broker import Broker
 
     try:
@@ -135,7 +135,7 @@ def broker_of(conn_id: str, say: Say) -> Broker | None:
         return None
 
 
-def master_of(conn_id: str, say: Say) -> SparkMaster | None:
+def _master_of(conn_id: str, say: Say) -> SparkMaster | None:
     """The Spark master of a connection; None where there is no such connection."""
     from streamops.adapters.spark_master import Cluster, SparkMaster
 
@@ -146,11 +146,38 @@ def master_of(conn_id: str, say: Say) -> SparkMaster | None:
         return None
 
 
+class Servers:
+    """Brokers and masters by their connection, each asked for when it is first needed. To be closed."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._brokers: dict[str, Broker | None] = {}
+        self._masters: dict[str, SparkMaster | None] = {}
+
+    def broker(self, conn_id: str) -> Broker | None:
+        """A connection to Kafka; None where no broker answered, and then for good."""
+        if conn_id not in self._brokers:
+            self._brokers[conn_id] = _broker_of(conn_id, self._say)
+        return self._brokers[conn_id]
+
+    def master(self, conn_id: str) -> SparkMaster | None:
+        """The Spark master; None where there is no such connection."""
+        if conn_id not in self._masters:
+            self._masters[conn_id] = _master_of(conn_id, self._say)
+        return self._masters[conn_id]
+
+    def close(self) -> None:
+        for broker in self._brokers.values():
+            if broker is not None:
+                broker.close()
+        self._brokers.clear()
+
+
 class GroundReader:
-    """The ground of one state directory, read anew whenever it is asked. To be closed."""
+    """The ground of one state directory, read anew whenever it is asked."""
 
     def __init__(self, root: Root, files: StateFiles, name: str, settings: Cleanup, kept: KeptPoints,
-                 say: Say, pipeline: Pipeline | None) -> None:
+                 servers: Servers, say: Say, pipeline: Pipeline | None) -> None:
         """`pipeline` is None for an orphan."""
         self.root = root
         self.files = files
@@ -159,8 +186,7 @@ class GroundReader:
         self._kept = kept
         self._say = say
         self._pipeline = pipeline
-        self._broker = broker_of(pipeline.connections.kafka, say) if pipeline and pipeline.source == "kafka" else None
-        self._master = master_of(pipeline.connections.spark, say) if pipeline else None
+        self._servers = servers
 
     def read(self, roots: tuple[Root, ...]) -> Ground:
         """What is so now. Raises UnavailableError where the storage does not answer."""
@@ -172,13 +198,15 @@ class GroundReader:
         topics = self._pipeline.topics if self._pipeline is not None else ()
         kept = self._kept.read({self._name, *state.pipelines}, self._say)
         return Ground(self.root, roots, self._name, self._settings, now_ms(), state, living, kept,
-                      kafka_now(self._broker, topics), declared=self._pipeline is not None)
+                      kafka_now(self.broker, topics), declared=self._pipeline is not None)
 
     @property
     def broker(self) -> Broker | None:
-        return self._broker
+        if self._pipeline is None or self._pipeline.source != "kafka":
+            return None
+        return self._servers.broker(self._pipeline.connections.kafka)
 
-    def close(self) -> None:
-        if self._broker is not None:
-            self._broker.close()
+    @property
+    def _master(self) -> SparkMaster | None:
+        return self._servers.master(self._pipeline.connections.spark) if self._pipeline is not None else None
 

@@ -43,10 +43,6 @@ class Place(ABC):
         self.files = files
         self.quarantine = Quarantine(tree, files, name)
 
-    def close(self) -> None:
-        """Give up connections."""
-        return
-
     @abstractmethod
     def items(self, say: Say) -> Iterator[Item]:
         """Everything that is judged here, as it is now. Raises what the storage raises."""

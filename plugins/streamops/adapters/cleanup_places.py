@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamops import cleanup_folders, generations
 from streamops.adapters import shared_places
-from streamops.adapters.cleanup_ground import GroundReader, KeptPoints, master_of, root_at
+from streamops.adapters.cleanup_ground import GroundReader, KeptPoints, Servers, root_at
 from streamops.adapters.cleanup_place import Place
 from streamops.adapters.connections import Connection, connection
 from streamops.adapters.file_trees import open_tree
@@ -40,7 +40,7 @@ _FSSPEC_SCHEMES = {"s3a": "s3", "s3n": "s3"}
 
 
 class Places:
-    """The roots of what is declared. `rule_of` says how long a pipeline's recovery points are kept."""
+    """The roots of what is declared. `rule_of` says how long a pipeline's recovery points are kept. To be closed."""
 
     def __init__(self, declared: Pipelines, points: Callable[[], Points], rule_of: Callable[[Pipeline], KeepRule],
                  say: Say, settings: Settings) -> None:
@@ -49,6 +49,11 @@ class Places:
         self._rule_of = rule_of
         self._say = say
         self._settings = settings
+        self._servers = Servers(say)
+
+    def close(self) -> None:
+        """Give up connections."""
+        self._servers.close()
 
     def names(self) -> list[str]:
         """Every place there may be."""
@@ -77,7 +82,7 @@ class Places:
         rule, points = self._rule_of(pipeline), self._points
         root = root_at(RootKind.STATE, files.url, pipeline.name)
         reader = GroundReader(root, files, pipeline.name, pipeline.cleanup, KeptPoints(points, rule),
-                              self._say, pipeline)
+                              self._servers, self._say, pipeline)
         others = frozenset(
             other.consumer_group for other in self._declared.pipelines.values()
             if other.name != pipeline.name and other.source == "kafka"
@@ -151,7 +156,7 @@ class Places:
         living: set[str] = set()
         unknown = []
         for name in self._spark_connections:
-            master = master_of(name, self._say)
+            master = self._servers.master(name)
             found = master.living() if master is not None else None
             if found is None:
                 unknown.append(f"the Spark master of the connection {name} does not answer")
@@ -172,28 +177,34 @@ class Places:
         for pipeline in self._declared.pipelines.values():
             try:
                 files = StateFiles.at(connection(pipeline.connections.storage), pipeline.state_directory)
-                found = cleanup_folders.code_used(files)
-                used |= found.used
-                unknown += [f"{pipeline.name}: {each}" for each in found.unknown]
+                used |= cleanup_folders.code_used(files)
             except StreamopsError as error:
                 unknown.append(f"{pipeline.name}: {error.found}")
+        try:  # another pipelines.yaml may declare these, and share this home
+            for _, _, files in self._orphan_files():
+                used |= cleanup_folders.code_used(files)
+        except (StreamopsError, OSError, RuntimeError) as error:
+            unknown.append(f"state directories that are not declared: {str(error)[:200]}")
         return CodeUse(frozenset(used), tuple(unknown))
 
     # Orphans, and all roots
 
     def _orphans(self) -> Iterator[Place]:
+        for options, folder, files in self._orphan_files():
+            root = root_at(RootKind.STATE, files.url)
+            kept = KeptPoints(self._points, KeepRule())
+            reader = GroundReader(root, files, folder, self._declared.cleanup, kept, self._servers, self._say, None)
+            yield StatePlace(f"{ORPHANS}:{folder}", (*self._roots, root), open_tree(files.url, options), reader,
+                             self._declared.cleanup, None)
+
+    def _orphan_files(self) -> Iterator[tuple[Any, str, StateFiles]]:
+        """State directories that no pipeline is declared for: fsspec's options, the folder, and what is in it."""
         for name, storage in self._storage_connections.items():
             url, options = str(storage.extra.get("url", "")), storage.extra.get("options")
             top = StateFiles(url, options)
             below = sorted(seen.path for seen in open_tree(url, options).entries() if seen.kind is Kind.FOLDER)
             for folder in self._orphan_folders(name, top, below):
-                files = top.under(folder)
-                root = root_at(RootKind.STATE, files.url)
-                label = f"{ORPHANS}:{folder}"
-                kept = KeptPoints(self._points, KeepRule())
-                reader = GroundReader(root, files, folder, self._declared.cleanup, kept, self._say, None)
-                yield StatePlace(label, (*self._roots, root), open_tree(files.url, options), reader,
-                                 self._declared.cleanup, None)
+                yield options, folder, top.under(folder)
 
     def _orphan_folders(self, storage: str, top: StateFiles, folders: list[str]) -> Iterator[str]:
         """Folders with generations, that are no declared state directory; those above declared ones are looked into."""

@@ -50,9 +50,6 @@ class StatePlace(Place):
         self._other_groups = other_groups
         self._ground: Ground | None = None
 
-    def close(self) -> None:
-        self._reader.close()
-
     # The plan
 
     def items(self, say: Say) -> Iterator[Item]:
@@ -99,7 +96,7 @@ class StatePlace(Place):
         except StreamopsError as error:
             say(f"{self.name}: consumer groups are not judged: {error.found}")
             return
-        yield from cleanup_groups.group_items(found, ground, prefix, connection, self._other_groups)
+        yield from cleanup_groups.group_items(found, ground, self.files, prefix, connection, self._other_groups)
 
     def _expired(self, say: Say) -> Iterator[Item]:
         from datetime import UTC, datetime

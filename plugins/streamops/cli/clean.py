@@ -42,8 +42,9 @@ def plan(
     """
     from streamops.cleanups import SHOWN
 
-    planned = _cleanups(pipelines).plan(names or (), sys.stdout if as_json else None,
-                                        most_shown=sys.maxsize if every else SHOWN)
+    with _cleanups(pipelines) as cleanups:
+        planned = cleanups.plan(names or (), sys.stdout if as_json else None,
+                                most_shown=sys.maxsize if every else SHOWN)
     if as_json:
         typer.echo(json.dumps({"format": _format(), "totals": planned.as_dict()}))
     else:
@@ -68,9 +69,8 @@ def apply(
 
     if plan_file is not None and names:
         raise ConfigurationError("a plan names its places itself", "Leave out the names, or --plan.")
-    cleanups = _cleanups(pipelines)
     errors: list[StreamopsError] = []
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
+    with _cleanups(pipelines) as cleanups, tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         if plan_file is None:
             planned = cleanups.plan(names or (), spool, going_only=True)
             errors += planned.errors
@@ -83,7 +83,7 @@ def apply(
         else:
             with _opened(plan_file) as lines:
                 _carry_out(cleanups, lines, errors, as_json)
-    _require_all(errors, len(cleanups.names(names or ())))
+    _require_all(errors, len(errors))
 
 
 @app.command("list")
@@ -96,16 +96,17 @@ def list_(
     from streamops.text_table import table
 
     errors: list[StreamopsError] = []
-    found = _cleanups(pipelines).held(names or (), errors)
-    if as_json:
-        for place, each in found:
-            typer.echo(json.dumps({"place": place, **each.as_dict()}))
-    else:
+    with _cleanups(pipelines) as cleanups:
+        found = cleanups.held(names or (), errors)
+        if as_json:
+            for place, each in found:
+                typer.echo(json.dumps({"place": place, **each.as_dict()}))
+            return _require_all(errors, len(errors))
         rows = [(place, str(each.run), each.at[:19].replace("T", " "), f"{each.taken.size_bytes:,}", each.taken.rule,
                  each.taken.path) for place, each in found]
-        typer.echo(table(("PLACE", "RUN", "SINCE (UTC)", "BYTES", "RULE", "PATH"), rows) if rows
-                   else "The quarantine is empty.")
-    _require_all(errors, len(errors))
+    typer.echo(table(("PLACE", "RUN", "SINCE (UTC)", "BYTES", "RULE", "PATH"), rows) if rows
+               else "The quarantine is empty.")
+    return _require_all(errors, len(errors))
 
 
 @app.command()
@@ -131,13 +132,14 @@ def restore(
             not chosen or any(path == one or path.startswith(f"{one}/") for one in chosen))
 
     back = stayed = 0
-    for outcome in _cleanups(pipelines).restore(place, wanted):
-        back, stayed = back + (outcome.kept is None), stayed + (outcome.kept is not None)
-        if as_json:
-            typer.echo(json.dumps({"path": outcome.taken.path, "restored": outcome.kept is None,
-                                   "reason": outcome.kept}))
-        elif outcome.kept is not None:
-            typer.echo(f"stays in quarantine: {outcome.taken.path}: {outcome.kept}")
+    with _cleanups(pipelines) as cleanups:
+        for outcome in cleanups.restore(place, wanted):
+            back, stayed = back + (outcome.kept is None), stayed + (outcome.kept is not None)
+            if as_json:
+                typer.echo(json.dumps({"path": outcome.taken.path, "restored": outcome.kept is None,
+                                       "reason": outcome.kept}))
+            elif outcome.kept is not None:
+                typer.echo(f"stays in quarantine: {outcome.taken.path}: {outcome.kept}")
     _say(f"{place}: {back:,} things are back at their places, {stayed:,} stay in quarantine")
     if stayed:
         raise RefusedError(f"{stayed:,} things stay in quarantine", "Nothing was overwritten. See the lines above.")
