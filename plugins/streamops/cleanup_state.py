@@ -54,10 +54,10 @@ class PipelineState:
     """What a state directory says. `current` is None before the first start; `epoch` is the newest lease's.
 
     `processed`: every offset below is in the sink, by the batch log, but for those that were `skipped`: a restore went
-    past them. `lost` is what restores recorded as gone from Kafka. `generations` are all
-    up to the current one. `pipelines` are the names that the files give. `undo_point` is the recovery point that an undo of the last
-    restore goes back to. `newest_ms` is the latest time that a file names (UTC, ms since 1970). `problem` says why the
-    directory cannot be judged.
+    past them. `lost` is what restores recorded as gone from Kafka. `generations` are all up to the current one.
+    `pipelines` are the names that the files give. `undo_point` is the recovery point that an undo of the last restore
+    goes back to. `newest_ms` is the latest time that a file names (UTC, ms since 1970). `problem` says why nothing in
+    the directory can be judged.
     """
 
     current: int | None = None
