@@ -5,7 +5,7 @@ PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down status test test-all unit lint lock bench bench-receiver bench-points soak clean clean-all
+.PHONY: help setup demo up down status test test-all unit lint lock bench bench-receiver bench-points bench-cleanup soak clean clean-all
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ bench-receiver: setup  ## The receiver beside a bare consumer, the direct job, a
 
 bench-points: setup  ## A recovery point of 10,000 to 50,000 partitions beside kafka-consumer-groups; about 5 minutes
 	$(BIN)/python benchmarks/points.py
+
+bench-cleanup: setup  ## A cleanup of a million files: listed, judged, quarantined, brought back; about 4 minutes
+	$(BIN)/python benchmarks/cleanup.py
 
 soak: setup  ## Memory of everything over 20 minutes of feeding, on a stack of its own
 	$(BIN)/python benchmarks/memory.py
