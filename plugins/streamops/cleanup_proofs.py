@@ -88,8 +88,7 @@ class Proofs:
         if own is None or own.problem is not None:
             return Reason.UNREADABLE, own.problem if own is not None and own.problem else (
                 f"nothing is known of generation {generation}")
-        in_own = own.counts and all(held.until <= own.logged.get(held.topic_partition, -1) for held in ranges)
-        if not in_own:
+        if not all(map(own.has, ranges)):
             if (objection := self._other_topic(ranges, generation)) is not None:
                 return objection
             for held in ranges:

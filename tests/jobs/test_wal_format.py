@@ -1,4 +1,4 @@
-"""Write-ahead logs that a real receiver wrote, read by cleanup: the offsets that the batch log then has, and no others."""
+"""Write-ahead logs that a real receiver wrote, read by cleanup: the offsets that the batch log then has."""
 
 from __future__ import annotations
 
