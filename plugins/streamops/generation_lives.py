@@ -23,7 +23,7 @@ class GenerationEnds:
     """How far a generation's plans, checkpoint and batch log go: each partition's first offset above all of them.
 
     What receivers stored is not among them: logs are read one by one. Its batch log goes from `start` to `logged`, and
-    `last_batch` is the last in it; `counts` says that no batch of it is superseded. `problem` says why nothing is known.
+    `last_batch` is the last in it; `counts`: no batch of it is superseded. `problem` says why nothing is known.
     """
 
     number: int
