@@ -20,6 +20,7 @@ from streamops.errors import StateError
 from streamops.generation_lives import GenerationEnds
 from streamops.offsets import OffsetRange, Offsets, advance
 from streamops.pipeline import Cleanup
+from streamops.recovery_points import RecoveryPoint
 
 
 class Evidence(Files, Protocol):
@@ -68,6 +69,14 @@ class KeptPoint:
     wal: tuple[OffsetRange, ...] | None = None
     held: bool = False
     taken_ms: int = 0
+
+    @classmethod
+    def of(cls, number: int, point: RecoveryPoint, *, held: bool) -> KeptPoint:
+        """What is asked of a stored point. A thousand of them are kept in memory: what nothing asks for is left out."""
+        wal = point.wal.ranges if point.wal is not None else None
+        return cls(
+            number, point.generation, point.last_batch, point.processed if wal is None else {}, dict(point.topic_ids),
+            None if wal is None else tuple(kept for kept in wal if kept.span), held, point.taken_ms)
 
 
 @dataclass(frozen=True)
