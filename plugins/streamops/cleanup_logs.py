@@ -12,6 +12,7 @@ from streamops import cleanup_proofs
 from streamops.cleanup import Reason, Rule, Verdict, goes, keeps
 from streamops.cleanup_proofs import Objection, Proofs, hull
 from streamops.cleanup_state import Evidence, Ground
+from streamops.errors import StateError
 from streamops.offsets import OffsetRange
 from streamops.wal_format import Segment, ends_of, read_segment
 
@@ -110,8 +111,11 @@ class Logs:
         stream = self._files.open(path)
         if stream is None:
             return None
-        with stream:
-            return read_segment(stream)
+        try:
+            with stream:
+                return read_segment(stream)
+        except OSError as error:
+            raise StateError(f"{path} cannot be read: {error}", "Look at the storage, then plan again.") from error
 
     def _newest_in(self, directory: str) -> int:
         """When the newest segment of a directory began, ms; a listing a directory."""

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 from streamops import evidence, generation_lives, generations
 from streamops.batch_log import Files
 from streamops.cleanup_paths import Root
-from streamops.errors import StateError
+from streamops.errors import ConfigurationError, StateError
 from streamops.generation_lives import GenerationEnds
 from streamops.offsets import OffsetRange, Offsets, advance
 from streamops.pipeline import Cleanup
@@ -115,7 +115,7 @@ def observe(files: Files) -> PipelineState:
     """
     try:
         return _observed(files)
-    except StateError as error:
+    except (StateError, ConfigurationError) as error:
         return PipelineState(problem=error.found)
 
 

@@ -60,7 +60,8 @@ def missing_key(section: Path, key: str) -> tuple[str, str]:
 
 _WANTED = {
     "int_type": "a whole number", "float_type": "a number", "string_type": "text", "tuple_type": "a list",
-    "bool_type": "true or false", "dict_type": "a mapping", "model_type": "a mapping", "model_attributes_type": "a mapping",
+    "bool_type": "true or false", "dict_type": "a mapping", "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
 }
 
 

@@ -15,6 +15,7 @@ from streamops.cleanup import Found, Item
 from streamops.cleanup_judge import Judge
 from streamops.cleanup_paths import Root, RootKind
 from streamops.cleanup_state import Ground, KafkaNow, KeptPoint
+from streamops.errors import StateError
 from streamops.generations import Generation, Restored
 from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
 from streamops.offsets import OffsetRange, Offsets, TopicPartition
@@ -65,6 +66,8 @@ class StateDirectory:
         return None if found is None else BytesIO(found)
 
     def names(self, directory: str) -> list[str]:
+        if directory in self.files:
+            raise StateError(f"{directory} is no directory", "Look at it.")
         below = f"{directory}/"
         return sorted({path[len(below):].split("/")[0] for path in self.files if path.startswith(below)})
 

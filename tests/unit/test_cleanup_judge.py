@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamops.batch_boundaries import boundaries
+from streamops.batch_log import Entry
 from streamops.cleanup import Found, Item, Reason, Rule
 from streamops.cleanup_judge import Judge, recheck
 from streamops.cleanup_paths import Root, RootKind
 from streamops.cleanup_state import KafkaNow
 from streamops.generations import Generation, Restored
-from streamops.offsets import OffsetRange
+from streamops.offsets import OffsetRange, Offsets, TopicPartition, ranges_between
 from streamops.pipeline import Cleanup, CleanupRules
-from streamops.superseded import NOTHING, Span
+from streamops.superseded import NOTHING, Span, Superseded, runs
 
 from .segments import chunk, record, segment
 from .state_directory import (
@@ -211,6 +213,8 @@ ATTEMPTS = [
         "000001-001", began=200, content=segment([span(0, 10)])[:-3])), PROCESSED, Reason.UNREADABLE, **GROUND_2),
     attempt("a start of an older generation with something strange among its segments", changed(
         restored, lambda d: d.put(f"{OLD}/receivedData/0/unknown")), PROCESSED, Reason.UNREADABLE, **GROUND_2),
+    attempt("a start of an older generation with a file where a receiver's folder should be", changed(
+        restored, lambda d: d.put(f"{OLD}/receivedData/1")), PROCESSED, Reason.UNREADABLE, **GROUND_2),
     attempt("a generation whose file is gone", changed(restored, lambda d: d.files.pop("generations/000001.json")),
             PROCESSED, Reason.UNREADABLE, **GROUND_2),
     attempt("a generation whose file is damaged", changed(restored, lambda d: d.put("generations/000001.json", "{")),
@@ -452,59 +456,81 @@ def test_what_has_not_changed_goes_with_the_proof_of_now() -> None:
 
 # Any history at all
 
-offsets = st.integers(0, 40)
+offsets = st.integers(0, 30)
+PARTITIONS = (P0, P1)
+
+
+@dataclass
+class History:
+    """A state directory, what each segment in it stored, the entries of each generation, and what does not count."""
+
+    made: StateDirectory
+    stored: dict[str, tuple[OffsetRange, ...]]
+    logs: dict[int, list[Entry]]
+    superseded: Superseded = NOTHING
+
+    @property
+    def sunk(self) -> set[tuple[TopicPartition, int]]:
+        """Every offset that is in a batch that counts."""
+        return {(taken.topic_partition, offset) for number, log in self.logs.items() for entry in log
+                if not self.superseded.covers(number, entry.batch)
+                for taken in entry.ranges for offset in range(taken.first, taken.until)}
+
+    def restore_to(self, number: int, start: Offsets) -> None:
+        """Supersede as a restore does that opens generation `number`."""
+        counting = [[entry for entry in reversed(self.logs[each]) if not self.superseded.covers(each, entry.batch)]
+                    for each in sorted(self.logs, reverse=True)]
+        self.superseded = self.superseded.adding(runs(boundaries(start, counting).superseded))
+        self.superseded = self.superseded.adding([Span(number - 1, len(self.logs[number - 1]))])
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[StateDirectory, dict[str, list[OffsetRange]], set[int]]:
-    """Generations one after the other, each with batches, a start, and segments of any offsets; what is in the sink.
+def histories(draw: st.DrawFn) -> History:
+    """Generations one after the other, each with batches, a start, and segments of any offsets.
 
-    A generation begins where the one before it ended, before that (a rewind), or beyond (records that are skipped).
+    A generation begins where the one before it ended, before that (a rewind), or beyond (records that are skipped),
+    each partition as it likes.
     """
-    made, stored, sunk = StateDirectory(), {}, set()
-    superseded, logged, position = NOTHING, {}, draw(offsets)
+    history = History(StateDirectory(), {}, {})
+    at = {each: draw(offsets) for each in PARTITIONS}
     for number in range(1, draw(st.integers(1, 4)) + 1):
-        start = position if number == 1 else draw(st.one_of(st.just(position), offsets))
-        # As a restore does it: batches beyond the start do not count, one that lies across it stays.
-        superseded = superseded.adding(Span(g, b, b) for g, batches in logged.items() for b, r in batches.items()
-                                       if r.until > start and not (r.span and r.first < start))
-        superseded = superseded.adding(Span(g, len(batches)) for g, batches in logged.items() if g == number - 1)
-        made.generation(number, {P0: start}, superseded=superseded)
-        position, logged[number] = start, {}
+        if number > 1 and draw(st.booleans()):
+            at = {each: draw(st.one_of(st.just(at[each]), offsets)) for each in PARTITIONS}
+            history.restore_to(number, at)
+        history.made.generation(number, at, superseded=history.superseded)
+        history.logs[number] = []
         for batch in range(draw(st.integers(0, 3))):
-            until = position + draw(st.integers(0, 12))
-            logged[number][batch] = span(position, until)
-            made.batch(number, batch, logged[number][batch])
-            position = until
+            ends = {each: at[each] + draw(st.integers(0, 12)) for each in PARTITIONS}
+            text = history.made.files[history.made.batch(number, batch, *ranges_between(at, ends))]
+            history.logs[number].append(Entry.from_json(text.decode()))
+            at = ends
         for index in range(draw(st.integers(0, 3))):
-            first = draw(offsets)
-            held = span(first, first + draw(st.integers(0, 15)))
-            stored[made.log(f"{number:06d}-001", held, generation=number, began=index + 1)] = [held]
-        made.lease(number)
-    for number, batches in logged.items():
-        for batch, taken in batches.items():
-            if not superseded.covers(number, batch):
-                sunk.update(range(taken.first, taken.until))
-    return made, stored, sunk
+            firsts = {each: draw(offsets) for each in PARTITIONS}
+            held = tuple(span(first, first + draw(st.integers(0, 15)), each) for each, first in firsts.items())
+            path = history.made.log(f"{number:06d}-001", *held, generation=number, began=index + 1)
+            history.stored[path] = held
+        history.made.lease(number)
+    return history
 
 
 @settings(max_examples=300, deadline=None)
 @given(histories(), st.booleans(), offsets)
 def test_no_history_makes_it_take_an_offset_that_is_not_in_the_sink(
-    history: tuple[StateDirectory, dict[str, list[OffsetRange]], set[int]], known_topics: bool, needed: int
+    history: History, known_topics: bool, needed: int
 ) -> None:
     """Judged beside a model that knows nothing but which offsets batches took that count."""
-    made, stored, sunk = history
-    lowest = min(Generation.from_json(text.decode()).start[P0] for path, text in made.files.items()
-                 if path.startswith("generations/"))
+    starts = [Generation.from_json(text.decode()).start for path, text in history.made.files.items()
+              if path.startswith("generations/")]
     held = point(wal=(span(needed, needed + 2),), held=True)
     points = (*(point(number) for number in range(1, 5)), held) if known_topics else (held,)
-    for path, item in made.plan_all(points=points).items():
-        taken = {offset for each in stored.get(path, ()) for offset in range(each.first, each.until)}
+    for path, item in history.made.plan_all(points=points).items():
+        taken = {(each.topic_partition, offset) for each in history.stored.get(path, ())
+                 for offset in range(each.first, each.until)}
         if item.goes:
-            lost = {offset for offset in taken - sunk if offset >= lowest}  # the pipeline was never to read the others
+            # What is below the lowest start the pipeline was never to read.
+            lost = {(at, offset) for at, offset in taken - history.sunk if offset >= min(each[at] for each in starts)}
             assert not lost, f"{item} takes {sorted(lost)}"
-            assert not taken & {needed, needed + 1}, f"{item} is needed by a held point"
+            assert not taken & {(P0, needed), (P0, needed + 1)}, f"{item} is needed by a held point"
 
 
 def test_some_histories_let_something_go() -> None:
