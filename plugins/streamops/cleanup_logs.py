@@ -91,7 +91,7 @@ class Logs:
                     return keeps(rule, Reason.UNREADABLE, f"{_RECEIVED}/{stream}/{name}: {found.problem}")
                 ranges = hull((*ranges, *found.ranges))
                 segments, records = segments + 1, records + found.records
-        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges, generation):
+        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges):
             return keeps(rule, *objection)
         return goes(rule, f"the {records:,} records in {segments} segments of start {start} of generation {generation} "
                     f"are processed: {cleanup_proofs.in_words(ends_of(ranges))}")
@@ -103,7 +103,7 @@ class Logs:
         if not found.chunks:
             return keeps(rule, Reason.UNREADABLE, "nothing is in it yet")
         ranges = hull(found.ranges)
-        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges, generation):
+        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges):
             return keeps(rule, *objection)
         return goes(rule, f"its {found.records:,} records are processed: {cleanup_proofs.in_words(found.ends)}")
 

@@ -142,8 +142,8 @@ class Proofs:
                     if _NO_LOSS not in line:
                         yield from map(OffsetRange.from_dict, json.loads(line)["lost"])
 
-    def needed(self, ranges: tuple[OffsetRange, ...], generation: int) -> Objection | None:
-        """No recovery point that stays may need `ranges`, which a receiver's log of `generation` holds.
+    def needed(self, ranges: tuple[OffsetRange, ...]) -> Objection | None:
+        """No recovery point that stays may need `ranges`, which a receiver's log holds.
 
         A point needs what the log held for it, where Kafka has it no more; one that somebody holds, in any case.
         """
@@ -157,7 +157,7 @@ class Proofs:
                     who = "which somebody holds" if self.is_held(need.point) else "and Kafka may have it no more"
                     return Reason.NEEDED, (f"recovery point {need.point.id} needs {held.topic_partition} from "
                                            f"{max(need.first, held.first)} on, {who}")
-        return self.held(generation)
+        return None
 
     def held(self, generation: int) -> Objection | None:
         """What an older generation left stays as long as somebody holds a point of it, an undo for example."""

@@ -133,6 +133,20 @@ def went_past() -> StateDirectory:
     return made
 
 
+def went_past_a_rewind() -> StateDirectory:
+    """Back to 50, and, before anything was processed, on to 120: offsets 50 to 120 are in no batch that counts."""
+    made = rewound()
+    made.files.pop(NEWEST)
+    made.files.pop("batch_log/000002/000000000000.json")
+    made.batch(1, 0, span(0, 50))
+    made.batch(1, 1, span(50, 100))
+    made.generation(2, {P0: 50}, superseded=NOTHING.adding([Span(1, 1)]))
+    made.generation(3, {P0: 120}, superseded=NOTHING.adding([Span(1, 1), Span(2, 0)]))
+    made.batch(3, 0, span(120, 200))
+    made.lease(3)
+    return made
+
+
 LOG = f"{OLD}/receivedData/0/log-2000-62000"
 GROUND_2 = {"points": (point(1), point(2))}
 HELD = {"held": True}
@@ -166,6 +180,10 @@ ATTEMPTS = [
         restored, lambda d: d.log("000001-001", span(190, 201), began=200)), PROCESSED, Reason.UNPROCESSED, **GROUND_2),
     attempt("an older generation after a rewind below it", rewound, PROCESSED, Reason.UNPROCESSED,
             points=(point(1), point(2))),
+    attempt("an older generation whose own log has it, after a rewind", changed(rewound, lambda d: d.files.pop(NEWEST)),
+            PROCESSED, Reason.UNPROCESSED, points=(point(1), point(2))),
+    attempt("records of a superseded batch that a later restore skipped", went_past_a_rewind, PROCESSED,
+            Reason.UNPROCESSED, points=(point(1), point(2), point(3))),
     attempt("records that a restore skipped", went_past, PROCESSED, Reason.UNPROCESSED, points=(point(1), point(2))),
     attempt("a direct checkpoint that planned a batch beyond what is processed", changed(
         direct, lambda d: d.checkpointed(1, 2, {"lines": {"0": 201}})), "checkpoint/000001/offsets/0",
