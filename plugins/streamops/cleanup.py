@@ -11,7 +11,7 @@ reason. Items come one by one, so a plan of a million files needs the memory of 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -123,7 +123,12 @@ class Item:
 
     def to_json(self) -> str:
         """One line of JSON, in the public format."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, separators=(",", ":"))
+        # By hand: `asdict` takes five times as long, and a plan has a line for each of a million files.
+        return json.dumps({
+            "format": FORMAT, "root": self.root, "path": self.path, "size_bytes": self.size_bytes,
+            "modified_ms": self.modified_ms, "rule": self.rule, "proof": self.proof, "reason": self.reason,
+            "words": self.words, "undo": self.undo,
+        }, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Item:

@@ -14,6 +14,7 @@ from streamops.batch_log import Files
 from streamops.cleanup import Found, Item, Reason, Rule, Verdict, goes, keeps
 from streamops.cleanup_paths import Bounds, Root
 from streamops.cleanup_proofs import CLOCKS_MS, age
+from streamops.errors import StateError
 from streamops.pipeline import Cleanup
 
 _DAY_H = 24
@@ -70,8 +71,13 @@ def code_used(files: Files, ended: Collection[str] = ()) -> frozenset[str]:
         if record.driver not in ended or (held is not None and held.driver == record.driver):
             wanted.add(record.version)
     last = versions.healthy(files)
-    known = [versions.read(files, each) for each in wanted]
-    return frozenset(each.code for each in (*known, last) if each is not None)
+    known = [last] if last is not None else []
+    for version in sorted(wanted):
+        if (found := versions.read(files, version)) is None:
+            raise StateError(f"{versions.path(version)}, which a driver or a release is of, is missing",
+                             "Put it back from a copy, or switch the rule off: `cleanup: {rules: {code: false}}`.")
+        known.append(found)
+    return frozenset(each.code for each in known)
 
 
 def code_items(root: Root, listing: Iterable[Found], use: CodeUse, settings: Cleanup, now_ms: int) -> Iterator[Item]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from streamops.cleanup import Item, Reason, Rule, Verdict, goes, keeps
 from streamops.cleanup_proofs import Proofs, in_words
 from streamops.cleanup_state import Evidence, Ground
+from streamops.errors import ConfigurationError, StateError
 from streamops.offsets import OffsetRange, Offsets, to_spark_offsets
 
 #: Of a group without members, in Kafka's words.
@@ -62,7 +63,11 @@ def _verdict(start: tuple[int, ...], group: Group, ground: Ground, proofs: Proof
     if epoch == state.epoch and ground.living is not False:
         return keeps(rule, Reason.IN_USE, "it is of the driver that lives, or may live")
     reached = tuple(OffsetRange(*at, offset, offset) for at, offset in sorted(group.committed.items()))
-    if (objection := proofs.unprocessed(reached, generation)) is not None:
+    try:
+        objection = proofs.unprocessed(reached, generation)
+    except (StateError, ConfigurationError) as error:
+        objection = Reason.UNREADABLE, error.found
+    if objection is not None:
         return keeps(rule, *objection)
     return goes(rule, f"start {generation}.{epoch}.{start[2]} is over, and all that it committed is processed: "
                 f"{in_words(group.committed)}")

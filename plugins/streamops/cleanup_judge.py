@@ -18,6 +18,7 @@ from streamops.cleanup_logs import Logs
 from streamops.cleanup_paths import Bounds
 from streamops.cleanup_proofs import Proofs
 from streamops.cleanup_state import Evidence, Ground
+from streamops.errors import ConfigurationError, StateError
 
 #: Where things wait for their end, directly below a root; they are judged by `quarantine_items`.
 QUARANTINE = ".quarantine"
@@ -66,7 +67,10 @@ class Judge:
             least_h = max(least_h, self._ground.settings.orphan_d * _DAY_H)
         if against := cleanup_proofs.age(found, least_h, self._ground.now_ms):
             return keeps(rule, *against)
-        return self._proven(rule, found.path, parts)
+        try:
+            return self._proven(rule, found.path, parts)
+        except (StateError, ConfigurationError) as error:  # damaged, or not for us to read
+            return keeps(rule, Reason.UNREADABLE, error.found)
 
     def _rule(self, parts: list[str]) -> Rule | None:
         """The one rule that is about a path; None for data, and for what nobody knows."""

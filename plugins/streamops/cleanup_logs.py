@@ -12,6 +12,7 @@ from streamops import cleanup_proofs
 from streamops.cleanup import Reason, Rule, Verdict, goes, keeps
 from streamops.cleanup_proofs import Objection, Proofs, hull
 from streamops.cleanup_state import Evidence, Ground
+from streamops.errors import StateError
 from streamops.offsets import OffsetRange
 from streamops.wal_format import Segment, ends_of, read_segment
 
@@ -90,7 +91,7 @@ class Logs:
                     return keeps(rule, Reason.UNREADABLE, f"{_RECEIVED}/{stream}/{name}: {found.problem}")
                 ranges = hull((*ranges, *found.ranges))
                 segments, records = segments + 1, records + found.records
-        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges, generation):
+        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges):
             return keeps(rule, *objection)
         return goes(rule, f"the {records:,} records in {segments} segments of start {start} of generation {generation} "
                     f"are processed: {cleanup_proofs.in_words(ends_of(ranges))}")
@@ -102,7 +103,7 @@ class Logs:
         if not found.chunks:
             return keeps(rule, Reason.UNREADABLE, "nothing is in it yet")
         ranges = hull(found.ranges)
-        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges, generation):
+        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges):
             return keeps(rule, *objection)
         return goes(rule, f"its {found.records:,} records are processed: {cleanup_proofs.in_words(found.ends)}")
 
@@ -110,8 +111,11 @@ class Logs:
         stream = self._files.open(path)
         if stream is None:
             return None
-        with stream:
-            return read_segment(stream)
+        try:
+            with stream:
+                return read_segment(stream)
+        except OSError as error:
+            raise StateError(f"{path} cannot be read: {error}", "Look at the storage, then plan again.") from error
 
     def _newest_in(self, directory: str) -> int:
         """When the newest segment of a directory began, ms; a listing a directory."""

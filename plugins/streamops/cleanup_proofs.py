@@ -88,8 +88,7 @@ class Proofs:
         if own is None or own.problem is not None:
             return Reason.UNREADABLE, own.problem if own is not None and own.problem else (
                 f"nothing is known of generation {generation}")
-        in_own = own.counts and all(held.until <= own.logged.get(held.topic_partition, -1) for held in ranges)
-        if not in_own:
+        if not all(map(own.has, ranges)):
             if (objection := self._other_topic(ranges, generation)) is not None:
                 return objection
             for held in ranges:
@@ -143,8 +142,8 @@ class Proofs:
                     if _NO_LOSS not in line:
                         yield from map(OffsetRange.from_dict, json.loads(line)["lost"])
 
-    def needed(self, ranges: tuple[OffsetRange, ...], generation: int) -> Objection | None:
-        """No recovery point that stays may need `ranges`, which a receiver's log of `generation` holds.
+    def needed(self, ranges: tuple[OffsetRange, ...]) -> Objection | None:
+        """No recovery point that stays may need `ranges`, which a receiver's log holds.
 
         A point needs what the log held for it, where Kafka has it no more; one that somebody holds, in any case.
         """
@@ -158,7 +157,7 @@ class Proofs:
                     who = "which somebody holds" if self.is_held(need.point) else "and Kafka may have it no more"
                     return Reason.NEEDED, (f"recovery point {need.point.id} needs {held.topic_partition} from "
                                            f"{max(need.first, held.first)} on, {who}")
-        return self.held(generation)
+        return None
 
     def held(self, generation: int) -> Objection | None:
         """What an older generation left stays as long as somebody holds a point of it, an undo for example."""

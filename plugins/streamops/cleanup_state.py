@@ -8,21 +8,19 @@ Pure but for reading files, through whatever has `read` and `names` (see batch_l
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
-from streamops import batch_log, evidence, generations
-from streamops.batch_log import Entry, Files
+from streamops import evidence, generation_lives, generations
+from streamops.batch_log import Files
 from streamops.cleanup_paths import Root
-from streamops.errors import StateError
-from streamops.generations import Generation
-from streamops.offsets import OffsetRange, Offsets, advance, parse_spark_offsets
+from streamops.errors import ConfigurationError, StateError
+from streamops.generation_lives import GenerationEnds
+from streamops.offsets import OffsetRange, Offsets, advance
 from streamops.pipeline import Cleanup
-from streamops.planned_batch import PlannedBatch
-from streamops.superseded import Span, Superseded
+from streamops.recovery_points import RecoveryPoint
 
 
 class Evidence(Files, Protocol):
@@ -30,23 +28,6 @@ class Evidence(Files, Protocol):
 
     def open(self, path: str) -> BinaryIO | None:
         """The file's bytes, or None where there is no such file."""
-
-
-@dataclass(frozen=True)
-class GenerationEnds:
-    """How far a generation's plans, checkpoint and batch log go: each partition's first offset above all of them.
-
-    What receivers stored is not among them: logs are read one by one. `logged` is where its batch log ends, and
-    `last_batch` the last in it; `counts` says that no batch of it is superseded. `problem` says why nothing is known.
-    """
-
-    number: int
-    approach: str = ""
-    ends: Offsets = field(default_factory=dict)
-    logged: Offsets = field(default_factory=dict)
-    counts: bool = False
-    last_batch: int | None = None
-    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +70,14 @@ class KeptPoint:
     held: bool = False
     taken_ms: int = 0
 
+    @classmethod
+    def of(cls, number: int, point: RecoveryPoint, *, held: bool) -> KeptPoint:
+        """What is asked of a stored point. A thousand of them are kept in memory: what nothing asks for is left out."""
+        wal = point.wal.ranges if point.wal is not None else None
+        return cls(
+            number, point.generation, point.last_batch, point.processed if wal is None else {}, dict(point.topic_ids),
+            None if wal is None else tuple(kept for kept in wal if kept.span), held, point.taken_ms)
+
 
 @dataclass(frozen=True)
 class KafkaNow:
@@ -126,7 +115,7 @@ def observe(files: Files) -> PipelineState:
     """
     try:
         return _observed(files)
-    except StateError as error:
+    except (StateError, ConfigurationError) as error:
         return PipelineState(problem=error.found)
 
 
@@ -141,10 +130,7 @@ def _observed(files: Files) -> PipelineState:
     current = generations.current(files)
     if current is None:
         return PipelineState(epoch=epoch, pipelines=frozenset(named), newest_ms=_newest_ms(times))
-    of_spark = {*_numbers(files, "checkpoint"), *_numbers(files, "plans"), current.number}
-    # A state directory that was made anew begins with a higher number than 1.
-    known = {int(name[:6]) for name in files.names(generations.DIRECTORY) if re.fullmatch(r"\d{6}\.json", name)}
-    lives = [_life(files, number) for number in sorted(known | of_spark) if number <= current.number]
+    lives = [generation_lives.read(files, number) for number in generation_lives.numbers(files, current.number)]
     head = lives[-1].head
     times += [each.opened.opened_at for each in lives if each.opened is not None]
     times += [each.head.finished_at for each in lives if each.head is not None]
@@ -153,102 +139,15 @@ def _observed(files: Files) -> PipelineState:
     return PipelineState(
         current=current.number,
         processed=advance(current.start, head.ranges if head is not None else ()),
-        skipped=_skipped(lives, current.superseded),
+        skipped=generation_lives.uncovered(files, lives, current.superseded),
         epoch=epoch,
         lost=tuple(lost for each in lives if each.opened is not None and each.opened.restored is not None
                    for lost in each.opened.restored.lost),
-        generations={each.number: _ends(files, each, current.superseded) for each in lives},
+        generations={each.number: generation_lives.ends(files, each, current.superseded) for each in lives},
         pipelines=frozenset(named),
         undo_point=current.restored.undo_point if current.restored is not None else None,
         newest_ms=_newest_ms(times),
     )
-
-
-@dataclass(frozen=True)
-class _Life:
-    """A generation's file, None where there is none, and the last entry of its batch log."""
-
-    number: int
-    opened: Generation | None = None
-    head: Entry | None = None
-
-    @property
-    def ends(self) -> Offsets:
-        assert self.opened is not None
-        return advance(self.opened.start, self.head.ranges if self.head is not None else ())
-
-
-def _life(files: Files, number: int) -> _Life:
-    return _Life(number, generations.read(files, number), batch_log.read_head(files, number))
-
-
-def _skipped(lives: list[_Life], superseded: Superseded) -> tuple[OffsetRange, ...]:
-    """Offsets that a generation began after, and the one before it had not come to: they are in no batch that counts.
-
-    A generation that is superseded as a whole is left out: an undo goes on where the one before it was.
-    """
-    reached: Offsets = {}
-    skipped = []
-    for life in lives:
-        if life.opened is None or Span(life.number, 0) in superseded.spans:
-            continue
-        for at, start in life.opened.start.items():
-            if reached.get(at, start) < start:
-                skipped.append(OffsetRange(at.topic, at.partition, reached[at], start))
-        reached |= life.ends
-    return tuple(skipped)
-
-
-def _numbers(files: Files, directory: str) -> Iterator[int]:
-    """The generations that have a folder in `directory`."""
-    return (int(name) for name in files.names(directory) if len(name) == 6 and name.isdecimal())
-
-
-def _ends(files: Files, life: _Life, superseded: Superseded) -> GenerationEnds:
-    """How far a generation goes."""
-    if life.opened is None:
-        missing = f"{generations.path(life.number)} is missing: nobody knows what it was"
-        return GenerationEnds(life.number, problem=missing)
-    approach = life.opened.approach
-    try:
-        reached = [*_planned(files, life.number)]
-        if approach == "direct":
-            reached.append(_checkpointed(files, life.number))
-    except StateError as error:
-        return GenerationEnds(life.number, approach, problem=error.found)
-    ends = life.ends
-    for each in reached:
-        for at, offset in each.items():
-            ends[at] = max(offset, ends.get(at, 0))
-    last = life.head.batch if life.head is not None else None
-    counts = not any(span.generation == life.number and span.first <= (last or 0) for span in superseded.spans)
-    return GenerationEnds(life.number, approach, ends, life.ends, counts, last)
-
-
-def _planned(files: Files, number: int) -> Iterator[Offsets]:
-    """Where each plan ends that is still there."""
-    directory = f"plans/{number:06d}"
-    for name in files.names(directory):
-        if name.endswith(".json") and not name.startswith("."):
-            text = files.read(f"{directory}/{name}")
-            if text is not None:  # a driver deletes the plan of a batch that it has logged
-                yield PlannedBatch.from_json(text).ends
-
-
-def _checkpointed(files: Files, number: int) -> Offsets:
-    """Where the newest batch ends that a direct job's checkpoint names; empty where it names none."""
-    directory = f"{generations.checkpoint_path(number)}/offsets"
-    batches = [int(name) for name in files.names(directory) if name.isdecimal()]
-    if not batches:
-        return {}
-    text = files.read(f"{directory}/{max(batches)}")
-    try:
-        # A version, a line of metadata, then a line for each source: the end offsets.
-        _, _, ends = (text or "").splitlines()[:3]
-        return parse_spark_offsets(ends)
-    except (ValueError, AttributeError) as error:
-        raise StateError(f"{directory}/{max(batches)} does not say offsets ({type(error).__name__})",
-                         "Something else changed it. Restore it from a copy.") from error
 
 
 def _newest_ms(times: list[str]) -> int | None:

@@ -60,7 +60,8 @@ def missing_key(section: Path, key: str) -> tuple[str, str]:
 
 _WANTED = {
     "int_type": "a whole number", "float_type": "a number", "string_type": "text", "tuple_type": "a list",
-    "dict_type": "a mapping", "model_type": "a mapping", "model_attributes_type": "a mapping",
+    "bool_type": "true or false", "dict_type": "a mapping", "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
 }
 
 
@@ -73,6 +74,8 @@ def _of_type(kind: str, key: str, value: Any, model: type[BaseModel]) -> str:
         if number and number[2] in {"", "s", "sec", "seconds"}:
             return f"Write {number[1]}, without quotes and unit.{unit}"
         return f"Write {_WANTED[kind]}.{unit}"
+    if kind == "bool_type":
+        return "Write true or false, without quotes."
     if kind == "string_type":
         return f'Put it in quotes: "{value}".' if isinstance(value, int | float) else "Write one word or line of text."
     if kind == "tuple_type":

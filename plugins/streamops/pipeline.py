@@ -122,7 +122,7 @@ class Points(Section):
 
 
 class CleanupRules(Section):
-    """Which rules are on. What each takes, and by which proof: docs/cleanup.md."""
+    """Which rules are on. What each takes, and by which proof: docs/cleanup-proofs.md."""
 
     write_ahead_log: bool = Field(True, description="Log segments of the current generation that Spark left.")
     generation: bool = Field(True, description="Checkpoints, logs and plans of older generations.")
@@ -276,6 +276,8 @@ MERGED_SECTIONS: dict[str, type[Section]] = {
     "connections": Connections, "resources": Resources, "schedules": Schedules, "objectives": Objectives,
     "lag": Lag, "points": Points, "cleanup": Cleanup, "direct": Direct, "receiver": Receiver,
 }
+#: Keys of `cleanup` and its `rules` that are about what no one pipeline has: `defaults` alone decides them.
+SHARED_CLEANUP = frozenset({"code", "code_d", "event_log", "work_folder", "spark_d", "orphan", "orphan_d"})
 #: Keys that one approach alone reads.
 APPROACH_KEYS = {"direct": "direct", "receiver": "receiver"}
 #: Keys that one source alone has a use for.

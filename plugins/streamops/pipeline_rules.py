@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamops.explanations import missing_key
-from streamops.pipeline import APPROACH_KEYS, SOURCE_KEYS, Pipeline
+from streamops.pipeline import APPROACH_KEYS, SHARED_CLEANUP, SOURCE_KEYS, Pipeline
 from streamops.problems import Path, nearest
 from streamops.topics import Topic
 
@@ -227,6 +227,18 @@ def _conf_is_sparks(declared: Declared) -> Iterator[Finding]:
                 yield path, f"`{key}` is set by streamops", f"Use `{_OWNED_CONF[key]}` instead."
 
 
+def _cleanup_of_all_is_in_defaults(declared: Declared) -> Iterator[Finding]:
+    """Code, event logs and work folders are of all pipelines, and an orphan is of none."""
+    for name, written in declared.written.items():
+        own = written.get("cleanup")
+        rules = own.get("rules") if isinstance(own, dict) else None
+        for keys, path in ((own, ("cleanup",)), (rules, ("cleanup", "rules"))):
+            for key in sorted(SHARED_CLEANUP & keys.keys()) if isinstance(keys, dict) else ():
+                yield (("pipelines", name, *path, key), f"`{key}` of `{name}` does nothing: it is about what all "
+                       "pipelines share, or none has", f"Write it under `defaults`: `defaults: {{{': {'.join(path)}: "
+                       f"{{{key}: …}}{'}' * len(path)}`.")
+
+
 def _topics_fit_together(declared: Declared) -> Iterator[Finding]:
     """Kafka refuses `a.b` beside `a_b`: its metrics could not tell them apart."""
     first: dict[str, str] = {}
@@ -246,4 +258,5 @@ _RULES: tuple[Callable[[Declared], Iterator[Finding]], ...] = (
     _dead_letters_have_a_place, _starting_offsets_are_whole, _each_approach_has_its_keys, _each_source_has_its_keys,
     _a_batch_over_a_folder_counts_words_and_ends, _receivers_leave_a_core, _groups_are_not_shared,
     _lag_thresholds_rise, _retention_leaves_time, _conf_is_sparks,
+    _cleanup_of_all_is_in_defaults,
 )

@@ -1,11 +1,14 @@
-"""Write-ahead logs that a real receiver wrote, read by cleanup: the offsets that the batch log then has, and no others."""
+"""Write-ahead logs that a real receiver wrote, read by cleanup: the offsets that the batch log then has."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import TopicPartition as KafkaPartition
@@ -17,7 +20,7 @@ from streamops.adapters.state_files import StateFiles
 from streamops.cleanup import Found, Item, Reason, Rule
 from streamops.cleanup_judge import Judge
 from streamops.cleanup_paths import Root, RootKind
-from streamops.cleanup_state import Ground, KafkaNow
+from streamops.cleanup_state import Ground, KafkaNow, KeptPoint
 from streamops.errors import LeaseLostError
 from streamops.job_spec import JobSpec
 from streamops.offsets import OffsetRange, TopicPartition
@@ -40,15 +43,29 @@ def _root(files: HadoopFiles) -> Path:
     return Path(files.url.removeprefix("file://"))
 
 
-def judged(files: HadoopFiles) -> list[Item]:
+def judged(files: HadoopFiles, **changes: Any) -> list[Item]:
     """What cleanup would do two hours from now, with no driver alive and no recovery point taken."""
     root, state_files = _root(files), StateFiles(files.url)
     place = Root(RootKind.STATE, files.url, str(root), "p")
     ground = Ground(place, (place,), "p", Cleanup(), round(time.time() * 1000) + 2 * _HOUR_MS,
                     cleanup_state.observe(state_files), False, (), KafkaNow())
-    listing = [Found(path.relative_to(root).as_posix(), path.stat().st_size, round(path.stat().st_mtime * 1000))
-               for path in sorted(root.rglob("*")) if path.is_file()]
-    return list(Judge(ground, state_files).items(listing))
+    return list(Judge(replace(ground, **changes), state_files).items(_listing(root)))
+
+
+def _listing(root: Path) -> Iterator[Found]:
+    for path in sorted(root.rglob("*")):
+        with suppress(FileNotFoundError):  # a driver that lives removes files meanwhile
+            if path.is_file():
+                found = path.stat()
+                yield Found(path.relative_to(root).as_posix(), found.st_size, round(found.st_mtime * 1000))
+
+
+def delete(files: HadoopFiles, items: list[Item]) -> list[Item]:
+    """Delete what goes, for good, as if its quarantine were over; those that went."""
+    going = [item for item in items if item.goes]
+    for item in going:
+        (_root(files) / item.path).unlink(missing_ok=True)
+    return going
 
 
 def test_the_offsets_in_a_log_are_those_that_are_then_processed(
@@ -101,7 +118,8 @@ def test_the_offsets_in_a_log_are_those_that_are_then_processed(
 
 
 def test_what_a_strange_generation_stored_goes_once_it_is_processed(
-    files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream], receiver_spec: Callable[..., JobSpec],
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
+    receiver_spec: Callable[..., JobSpec],
 ) -> None:
     """The log of another Spark is left, in an older generation: cleanup keeps it until its offsets are in the sink."""
     topic = topics.create()
@@ -124,3 +142,38 @@ def test_what_a_strange_generation_stored_goes_once_it_is_processed(
     assert of_first
     assert {(item.rule, item.reason) for item in of_first} == {(Rule.GENERATION, Reason.UNPROVEN)}
     assert "no recovery point of generation 1" in of_first[0].words, "nothing shows that the topic is the same one"
+
+    points = tuple(KeptPoint(number, number, 0, {}, {topic: "its id"}, ()) for number in (1, 2))
+    gone = delete(files, judged(files, points=points, kafka=KafkaNow({topic: "its id"}, {})))
+    assert {item.path for item in gone} >= {item.path for item in of_first}
+    assert not [path for path in _root(files).glob("checkpoint/000001/**/*") if path.is_file()]
+    topics.send(topic, numbered(100, first=500))
+    running = receivers(spec)
+    until(running, lambda: covered(files, 2) == 600, "it goes on as if nothing had been")
+    running.stop()
+    assert_exactly(spark, files, range(600))
+
+
+def test_segments_that_are_deleted_under_a_driver_cost_nothing_now_or_at_its_next_start(
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
+    receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None],
+) -> None:
+    """Segments of a second each, so that there are some to take; Spark removes its own at the same time."""
+    streaming(receiver__writeAheadLog__rollingIntervalSecs="1")
+    topic = topics.create()
+    spec = receiver_spec(topic)
+    running, taken = receivers(spec), 0
+    for part in range(8):
+        topics.send(topic, numbered(100, first=100 * part))
+        until(running, lambda sent=100 * (part + 1): covered(files) >= sent, "what was sent is processed")
+        taken += len([item for item in delete(files, judged(files, living=True)) if item.rule is Rule.WRITE_AHEAD_LOG])
+        time.sleep(0.6)
+    running.stop()
+    taken += len(delete(files, judged(files)))
+    assert taken, "there was something to take"
+    topics.send(topic, numbered(100, first=800))
+    running = receivers(spec, "driver-2")
+    until(running, lambda: covered(files) == 900, "the next driver goes on")
+    running.stop()
+    assert_exactly(spark, files, range(900))
+    assert_contiguous(files)

@@ -35,7 +35,7 @@ def chunk(spans: list[OffsetRange], content: bytes, records: int = 1, name: str 
 
 def _spans(spans: list[OffsetRange]) -> bytes:
     out, topics = b"", {}
-    # Handles in the order in which things are written: Chunk, two names of types, the chunk; two arrays with a class each.
+    # Handles in the order of writing: Chunk, two names of types, the chunk; two arrays, each with its class.
     following = 8
     for index, span in enumerate(spans):
         if index == 0:

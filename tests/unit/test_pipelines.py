@@ -122,6 +122,15 @@ def test_what_is_read_says_which_job_runs(data: dict[str, Any], job: str, interv
     assert (pipeline.job, pipeline.interval_s, pipeline.run) == (job, interval_s, run)
 
 
+def test_rules_of_cleanup_are_merged_one_by_one_and_orphans_are_left_alone_by_default() -> None:
+    data = sums(cleanup={"quarantine_d": 3, "rules": {"batch_log": False}})
+    data["defaults"] = {"cleanup": {"min_age_h": 6, "code_d": 10, "rules": {"generation": False}}}
+    cleanup = read(data).pipelines["sums"].cleanup
+    assert (cleanup.quarantine_d, cleanup.min_age_h, cleanup.code_d) == (3, 6, 10)
+    assert (cleanup.rules.batch_log, cleanup.rules.generation, cleanup.rules.write_ahead_log) == (False, False, True)
+    assert not cleanup.rules.orphan
+
+
 def test_defaults_for_topics_are_not_for_folders() -> None:
     data = files()
     data["defaults"] = {"approach": "direct", "topics": ["orders"], "rate_limit": 5, "on_data_loss": "continue"}
@@ -323,6 +332,16 @@ ONE_MISTAKE: list[tuple[str, Any, str, str, str]] = [
      "pipelines.sums.lag.err_records", "ERR (30)", "lower `warn_records`"),
     ("points kept for a negative time", sums(points={"all_for_d": -1}), "pipelines.sums.points.all_for_d", "is -1",
      "at least 0"),
+    ("a quarantine of a negative time", sums(cleanup={"quarantine_d": -1}), "pipelines.sums.cleanup.quarantine_d",
+     "is -1", "at least 0"),
+    ("a rule of cleanup that there is not", sums(cleanup={"rules": {"write_ahead_logs": True}}),
+     "pipelines.sums.cleanup.rules.write_ahead_logs", "not a key", "`write_ahead_log`"),
+    ("a rule that is on by a number", sums(cleanup={"rules": {"batch_log": 1}}),
+     "pipelines.sums.cleanup.rules.batch_log", "is 1, not true or false", "true or false"),
+    ("an age of what all pipelines share", sums(cleanup={"code_d": 3}), "pipelines.sums.cleanup.code_d",
+     "does nothing", "`defaults: {cleanup: {code_d: …}}`"),
+    ("a rule about what all pipelines share", sums(cleanup={"rules": {"orphan": True}}),
+     "pipelines.sums.cleanup.rules.orphan", "does nothing", "`defaults: {cleanup: {rules: {orphan: …}}}`"),
     ("a topic that keeps less than the objective",
      changed("topics", "orders", "configs", to={"retention.ms": 3_600_000}),
      "pipelines.sums.objectives.data_loss_s", "`orders` keeps records for 3600 s", "for example 1800"),

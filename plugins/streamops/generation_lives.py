@@ -1,0 +1,150 @@
+"""What became of each generation: how far it came, and which offsets no batch has that counts.
+
+Pure but for reading files, through whatever has `read` and `names` (see batch_log.Files).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from streamops import batch_log, generations
+from streamops.batch_log import Entry, Files
+from streamops.errors import StateError
+from streamops.generations import Generation
+from streamops.offsets import OffsetRange, Offsets, TopicPartition, advance, parse_spark_offsets
+from streamops.planned_batch import PlannedBatch
+from streamops.superseded import Superseded
+
+
+@dataclass(frozen=True)
+class GenerationEnds:
+    """How far a generation's plans, checkpoint and batch log go: each partition's first offset above all of them.
+
+    What receivers stored is not among them: logs are read one by one. Its batch log goes from `start` to `logged`, and
+    `last_batch` is the last in it; `counts`: no batch of it is superseded. `problem` says why nothing is known.
+    """
+
+    number: int
+    approach: str = ""
+    ends: Offsets = field(default_factory=dict)
+    start: Offsets = field(default_factory=dict)
+    logged: Offsets = field(default_factory=dict)
+    counts: bool = False
+    last_batch: int | None = None
+    problem: str | None = None
+
+    def has(self, held: OffsetRange) -> bool:
+        """Whether these offsets are in its own batch log, in batches that count."""
+        at = held.topic_partition
+        return self.counts and self.start.get(at, 0) <= held.first and held.until <= self.logged.get(at, -1)
+
+
+@dataclass(frozen=True)
+class Life:
+    """A generation's file, None where there is none, and the last entry of its batch log."""
+
+    number: int
+    opened: Generation | None = None
+    head: Entry | None = None
+
+    @property
+    def ends(self) -> Offsets:
+        assert self.opened is not None
+        return advance(self.opened.start, self.head.ranges if self.head is not None else ())
+
+
+def numbers(files: Files, current: int) -> list[int]:
+    """The generations up to the current one that have a file, or files of Spark's or plans, in order.
+
+    A state directory that was made anew begins with a higher number than 1.
+    """
+    named = {int(name[:6]) for name in files.names(generations.DIRECTORY) if re.fullmatch(r"\d{6}\.json", name)}
+    folders = {int(name) for directory in ("checkpoint", "plans") for name in files.names(directory)
+               if re.fullmatch(r"\d{6}", name)}
+    return sorted(number for number in named | folders if number <= current)
+
+
+def read(files: Files, number: int) -> Life:
+    """What is known of a generation by its number. Raises StateError."""
+    return Life(number, generations.read(files, number), batch_log.read_head(files, number))
+
+
+def uncovered(files: Files, lives: Iterable[Life], superseded: Superseded) -> tuple[OffsetRange, ...]:
+    """Offsets between the first start and what is processed that are in no batch that counts. Raises StateError.
+
+    Of a generation that is superseded in part, what comes before the first superseded batch counts, and no more.
+    """
+    covered: dict[TopicPartition, list[tuple[int, int]]] = {}
+    for life in lives:
+        if life.opened is None:
+            continue
+        last = life.head.batch if life.head is not None else -1
+        begun = [span.first for span in superseded.spans if span.generation == life.number and span.first <= last]
+        ends: Mapping[TopicPartition, int] = life.ends
+        if begun:
+            entry = next(batch_log.entries(files, life.number, min(begun)))
+            ends = {taken.topic_partition: taken.first for taken in entry.ranges}
+        for at, first in life.opened.start.items():
+            covered.setdefault(at, []).append((first, max(first, ends.get(at, first))))
+        for at, until in ends.items():  # a partition that was added begins at 0
+            if at not in life.opened.start:
+                covered.setdefault(at, []).append((0, until))
+    return tuple(OffsetRange(*at, *hole) for at, held in sorted(covered.items()) for hole in _holes(held))
+
+
+def _holes(intervals: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What lies between the first and the last of them, and in none."""
+    reached: int | None = None
+    for first, until in sorted(intervals):
+        if reached is not None and reached < first:
+            yield reached, first
+        reached = until if reached is None else max(reached, until)
+
+
+def ends(files: Files, life: Life, superseded: Superseded) -> GenerationEnds:
+    """How far a generation goes."""
+    if life.opened is None:
+        missing = f"{generations.path(life.number)} is missing: nobody knows what it was"
+        return GenerationEnds(life.number, problem=missing)
+    approach = life.opened.approach
+    try:
+        reached = [*_planned(files, life.number)]
+        if approach == "direct":
+            reached.append(_checkpointed(files, life.number))
+    except StateError as error:
+        return GenerationEnds(life.number, approach, problem=error.found)
+    furthest = life.ends
+    for each in reached:
+        for at, offset in each.items():
+            furthest[at] = max(offset, furthest.get(at, 0))
+    last = life.head.batch if life.head is not None else None
+    counts = not any(span.generation == life.number and span.first <= (last or 0) for span in superseded.spans)
+    return GenerationEnds(life.number, approach, furthest, life.opened.start, life.ends, counts, last)
+
+
+def _planned(files: Files, number: int) -> Iterator[Offsets]:
+    """Where each plan ends that is still there."""
+    directory = f"plans/{number:06d}"
+    for name in files.names(directory):
+        if name.endswith(".json") and not name.startswith("."):
+            text = files.read(f"{directory}/{name}")
+            if text is not None:  # a driver deletes the plan of a batch that it has logged
+                yield PlannedBatch.from_json(text).ends
+
+
+def _checkpointed(files: Files, number: int) -> Offsets:
+    """Where the newest batch ends that a direct job's checkpoint names; empty where it names none."""
+    directory = f"{generations.checkpoint_path(number)}/offsets"
+    batches = [int(name) for name in files.names(directory) if name.isdecimal()]
+    if not batches:
+        return {}
+    text = files.read(f"{directory}/{max(batches)}")
+    try:
+        # A version, a line of metadata, then a line for each source: the end offsets.
+        _, _, ends = (text or "").splitlines()[:3]
+        return parse_spark_offsets(ends)
+    except (ValueError, AttributeError) as error:
+        raise StateError(f"{directory}/{max(batches)} does not say offsets ({type(error).__name__})",
+                         "Something else changed it. Restore it from a copy.") from error
