@@ -53,6 +53,8 @@ class Place(ABC):
 
     def locked(self, say: Say) -> AbstractContextManager[CleaningLock]:
         """The right to change something here. Raises RefusedError while another cleanup has it."""
+        # A NameNode in safe mode refuses this at once. A file is written by a DataNode, which waits for it for minutes.
+        self.tree.make_folder(cleaning_lock.PLACE)
         return cleaning_lock.held(self.files, self.name, say)
 
     def apply(self, lock: CleaningLock, planned: Iterable[Item], say: Say) -> Iterator[Item]:

@@ -19,6 +19,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from streamops.adapters.file_stores import HdfsStore, LocalStore, ObjectStore, open_store
@@ -43,6 +44,9 @@ class Tree(Protocol):
 
     def look(self, path: str) -> Seen | None:
         """What is at a path now; None where nothing is, or where a parent is no folder."""
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder and those above it; nothing happens where it is. A store without folders has nothing to do."""
 
     def move(self, source: str, target: str) -> None:
         """Rename a file or folder; folders above the target are made. A target that is there stays as it is."""
@@ -151,6 +155,10 @@ class LocalTree:
             os.close(folder)
         return Seen(path, _kind(found.st_mode), found.st_size if stat.S_ISREG(found.st_mode) else 0,
                     found.st_mtime_ns // 1_000_000)
+
+    def make_folder(self, path: str) -> None:
+        Path(self._root).mkdir(parents=True, exist_ok=True)
+        os.close(self._folder(path, make=True))
 
     def move(self, source: str, target: str) -> None:
         above, _, name = source.rpartition("/")

@@ -47,6 +47,9 @@ class HdfsTree:
             return None
         return _hdfs_seen(path, status)
 
+    def make_folder(self, path: str) -> None:
+        self._call("MKDIRS", path, method="put")
+
     def move(self, source: str, target: str) -> None:
         self._call("MKDIRS", target.rpartition("/")[0], method="put")
         # With options, the NameNode says why it refuses, and renames nothing into a folder of that name.
@@ -127,6 +130,9 @@ class ObjectTree:
             return self._seen(self._filesystem.info(self._at(path)))
         except FileNotFoundError:
             return None
+
+    def make_folder(self, path: str) -> None:
+        """Nothing: an object's name is all there is of its folder."""
 
     def move(self, source: str, target: str) -> None:
         if (there := self.look(source)) is None:

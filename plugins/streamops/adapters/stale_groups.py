@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import kafka.errors as kafka_errors
 
@@ -18,15 +18,14 @@ from streamops.offsets import TopicPartition, parse_spark_offsets
 _AT_ONCE = 100
 
 
-def listed(broker: Broker, prefix: str, names: Iterable[str] | None = None) -> Iterator[Group]:
-    """Groups `<prefix>.<generation>.<epoch>.<start>`, of `names` alone where they are given.
+def listed(broker: Broker, prefix: str) -> Iterator[Group]:
+    """Groups `<prefix>.<generation>.<epoch>.<start>`: all, since which of them is the newest matters.
 
     One that vanishes meanwhile is left out. Raises what Broker.call raises.
     """
     named = re.compile(rf"{re.escape(prefix)}\.\d+\.\d+\.\d+")
-    wanted = None if names is None else set(names)
     found = sorted(group["group_id"] for group in broker.call(broker.admin.list_groups)
-                   if named.fullmatch(group["group_id"]) and (wanted is None or group["group_id"] in wanted))
+                   if named.fullmatch(group["group_id"]))
     for first in range(0, len(found), _AT_ONCE):
         yield from _described(broker, found[first : first + _AT_ONCE])
 

@@ -84,7 +84,7 @@ class StatePlace(Place):
             if not seen.path.startswith(inside):
                 yield Found(seen.path, seen.size_bytes, seen.modified_ms, link=seen.kind is not Kind.FILE)
 
-    def _groups(self, ground: Ground, say: Say, names: Iterable[str] | None = None) -> Iterator[Item]:
+    def _groups(self, ground: Ground, say: Say) -> Iterator[Item]:
         from streamops.adapters import stale_groups
 
         pipeline, broker = self._pipeline, self._reader.broker
@@ -92,7 +92,7 @@ class StatePlace(Place):
             return
         prefix, connection = pipeline.consumer_group, pipeline.connections.kafka
         try:
-            found = list(stale_groups.listed(broker, prefix, names))
+            found = list(stale_groups.listed(broker, prefix))
         except StreamopsError as error:
             say(f"{self.name}: consumer groups are not judged: {error.found}")
             return
@@ -137,8 +137,7 @@ class StatePlace(Place):
 
         broker = self._reader.broker
         ground = self._reader.read(self.roots)
-        names = {item.path for item in planned}
-        now = {item.path: item for item in self._groups(ground, _silent, names)}
+        now = {item.path: item for item in self._groups(ground, _silent)}
         going = []
         for item in planned:
             again = now.get(item.path)

@@ -34,6 +34,8 @@ def connections(settings: StackSettings, credentials: Credentials) -> dict[str, 
         "AIRFLOW_CONN_SPARK_DEFAULT": (
             f"spark://{master}:{settings.spark_master_port}?deploy-mode=cluster&rest-port={settings.spark_rest_port}"
             f"&webui-port={settings.spark_master_ui_port}"
+            # For the cleanup: work folders of what ended, on the same disk.
+            f"&work-dir={quote(str(settings.data / 'spark' / 'work'), safe='')}"
         ),
         "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps(
             {"conn_type": "generic", "extra": {"url": f"file://{settings.streams}"}}
