@@ -199,7 +199,8 @@ class OpenFault:
     """A fault that is about to be inflicted, or was, and is not known to be healed.
 
     `aim` is what it hits, as the backend names it: enough to heal it without anything else. `pid` and `started` are the
-    process that inflicts it, on `host`; the time tells it from another process that got its number.
+    process that inflicts it, on `host`; the time tells it from another process that got its number. `drill` and
+    `number` are where it is in our database.
     """
 
     id: str
@@ -211,6 +212,8 @@ class OpenFault:
     pid: int
     started: float
     opened_at: str
+    drill: int | None = None
+    number: int | None = None
 
     def __str__(self) -> str:
         return f"{self.fault} on {self.pipeline}, inflicted at {self.opened_at} by process {self.pid} on {self.host}"

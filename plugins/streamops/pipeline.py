@@ -121,6 +121,15 @@ class Points(Section):
     daily_for_d: float = Field(365, ge=0, description="Days for which the first point of each day is kept.")
 
 
+class Drills(Section):
+    """Whether recovery may be drilled on this pipeline (docs/drills.md)."""
+
+    canary: bool = Field(
+        False, description="Made for drills: they send numbered records into its topics, start it and stop it.")
+    allowed: bool = Field(
+        False, description="Drills may hit this pipeline although it is no canary, once a person has approved it.")
+
+
 class Direct(Section):
     """Settings of the direct approach alone."""
 
@@ -206,6 +215,7 @@ class Pipeline(Section):
     objectives: Objectives = Field(default_factory=Objectives)
     lag: Lag = Field(default_factory=Lag)
     points: Points = Field(default_factory=Points)
+    drills: Drills = Field(default_factory=Drills)
     direct: Direct = Field(default_factory=Direct)
     receiver: Receiver = Field(default_factory=Receiver)
 
@@ -241,11 +251,11 @@ class Pipeline(Section):
 #: Sections of a pipeline whose keys are taken one by one from `defaults`; any other key is taken whole.
 MERGED_SECTIONS: dict[str, type[Section]] = {
     "connections": Connections, "resources": Resources, "schedules": Schedules, "objectives": Objectives,
-    "lag": Lag, "points": Points, "direct": Direct, "receiver": Receiver,
+    "lag": Lag, "points": Points, "drills": Drills, "direct": Direct, "receiver": Receiver,
 }
 #: Keys that one approach alone reads.
 APPROACH_KEYS = {"direct": "direct", "receiver": "receiver"}
 #: Keys that one source alone has a use for.
 SOURCE_KEYS = {"folder": "folder"} | dict.fromkeys(
     ("approach", "topics", "rate_limit", "starting_offsets", "on_data_loss", "on_bad_record", "dead_letter_topic",
-     "max_dead_letters", "lag", "points", "direct", "receiver"), "kafka")
+     "max_dead_letters", "lag", "points", "drills", "direct", "receiver"), "kafka")

@@ -6,7 +6,7 @@ A victim is data, so that it can be written down before it is hit, and healed by
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from streamops.errors import RefusedError
@@ -21,6 +21,8 @@ class Backend(Protocol):
     """Everything but `aim` may be repeated without harm, and passes over what is gone."""
 
     name: str
+    #: Connections of jobs through something that can be cut -> those that lead there past it.
+    around: Mapping[str, str]
 
     def aim(self, target: Target, pipeline: Pipeline, chance: random.Random) -> list[Victim]:
         """What a fault on this target hits now; changes nothing. Raises RefusedError where there is no such thing."""

@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -30,7 +31,7 @@ _SERVERS = {
     Target.NAMENODE: "hdfs-namenode",
     Target.SCHEDULER: "airflow-scheduler",
     Target.TRIGGERER: "airflow-triggerer",
-    Target.NETWORK: "kafka-proxy",
+    Target.NETWORK: "broker-proxy",
 }
 _OTHERWISE = "The embedded stack has no such server; other backends may: streamops drill run --backend …"
 #: psutil derives start times from the boot time, which moves a little when the clock is adjusted.
@@ -44,6 +45,8 @@ class LocalProcesses:
     """
 
     name = "local"
+    #: Past the proxy: connections of jobs, and those that lead to the same brokers without it.
+    around: ClassVar[dict[str, str]] = {"kafka_proxied": "kafka_default"}
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -89,7 +92,7 @@ class LocalProcesses:
         return [_victim(one) for one in found.values()]
 
     def _server(self, target: Target, pipeline: Pipeline, chance: random.Random) -> str:
-        brokers = [server.name for server in self._stack.selected(["kafka"]) if server.name[-1].isdigit()]
+        brokers = [server.name for server in self._stack.selected(["kafka"])]
         if target is Target.BROKER:
             return chance.choice(brokers)
         if target is Target.LEADER:
@@ -103,7 +106,7 @@ class LocalProcesses:
         if servers != self._stack.settings.proxied_servers:
             raise RefusedError(
                 f"{pipeline.name} does not read Kafka through the stack's proxy, so its network cannot be cut alone",
-                "Start the proxy (`streamops stack up kafka-proxy`) and let the pipeline read through it: "
+                "Start the proxy (`streamops stack up broker-proxy`) and let the pipeline read through it: "
                 "connections: {kafka: kafka_proxied}")
 
     def _of_the_job(self, target: Target, pipeline: Pipeline, chance: random.Random) -> list[psutil.Process]:

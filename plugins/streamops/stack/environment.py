@@ -31,6 +31,10 @@ def connections(settings: StackSettings, credentials: Credentials) -> dict[str, 
     master = quote(f"spark://{LOOPBACK}", safe="")
     return {
         "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": kafka}),
+        # The same brokers through the proxy, when it is up: what drills cut.
+        "AIRFLOW_CONN_KAFKA_PROXIED": json.dumps(
+            {"conn_type": "kafka", "extra": {**kafka, "bootstrap.servers": settings.proxied_servers}}
+        ),
         "AIRFLOW_CONN_SPARK_DEFAULT": (
             f"spark://{master}:{settings.spark_master_port}?deploy-mode=cluster&rest-port={settings.spark_rest_port}"
             f"&webui-port={settings.spark_master_ui_port}"
