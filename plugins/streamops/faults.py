@@ -168,7 +168,7 @@ class Strike:
 
     @property
     def chance(self) -> random.Random:
-        return random.Random(self.seed)
+        return random.Random(self.seed)  # noqa: S311  chance, not a secret
 
 
 def strikes(pipelines: Sequence[tuple[str, str]], faults: Sequence[Fault], repetitions: int, seed: int) -> list[Strike]:
@@ -176,7 +176,7 @@ def strikes(pipelines: Sequence[tuple[str, str]], faults: Sequence[Fault], repet
 
     A fault that is not about a pipeline's approach is left out.
     """
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311  chance, not a secret
     planned: list[Strike] = []
     for pipeline, approach in pipelines:
         fitting = [fault for fault in faults if approach in fault.approaches]

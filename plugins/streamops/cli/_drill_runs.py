@@ -17,7 +17,7 @@ BackendName = Annotated[str, typer.Option("--backend", help="Where servers run: 
 
 
 def run(
-    names: Annotated[Optional[list[str]], typer.Argument(metavar="[PIPELINE]…", help="Left out, every canary.")] = None,  # noqa: UP045,E501
+    names: Annotated[Optional[list[str]], typer.Argument(metavar="[PIPELINE]…", help="Left out, every canary.")] = None,  # noqa: UP045
     fault: Annotated[Optional[list[str]], typer.Option(help="A fault; may be repeated. See `streamops drill faults`.")] = None,  # noqa: UP045,E501
     repetitions: Annotated[int, typer.Option("--repetitions", "-n", min=1, help="Of each fault on each pipeline.")] = 1,
     seed: Annotated[Optional[int], typer.Option(help="The same seed inflicts the same, in the same order.", show_default="random")] = None,  # noqa: UP045,E501
@@ -74,7 +74,7 @@ def faults(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     typer.echo(table(("FAULT", "APPROACHES", "WHAT IT DOES"), known))
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
     """SIGTERM unwinds as Ctrl-C does, so that what is inflicted is healed on the way out."""
     raise KeyboardInterrupt
 

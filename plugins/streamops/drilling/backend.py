@@ -20,9 +20,12 @@ Victim = dict[str, Any]
 class Backend(Protocol):
     """Everything but `aim` may be repeated without harm, and passes over what is gone."""
 
-    name: str
-    #: Connections of jobs through something that can be cut -> those that lead there past it.
-    around: Mapping[str, str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def around(self) -> Mapping[str, str]:
+        """Connections of jobs through something that can be cut -> those that lead there past it."""
 
     def aim(self, target: Target, pipeline: Pipeline, chance: random.Random) -> list[Victim]:
         """What a fault on this target hits now; changes nothing. Raises RefusedError where there is no such thing."""

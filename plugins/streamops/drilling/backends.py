@@ -11,7 +11,7 @@ from streamops.settings import Settings
 NAMES = ("local", "compose", "kubernetes", "yarn")
 
 
-def of(name: str, settings: Settings) -> Backend:
+def of(name: str) -> Backend:
     """The backend of that name. Raises ConfigurationError for any other name."""
     if name == "local":
         from streamops.drilling.local import LocalProcesses
@@ -21,7 +21,7 @@ def of(name: str, settings: Settings) -> Backend:
     if name == "compose":
         from streamops.drilling.compose import ComposeServices
 
-        return ComposeServices.of(settings)
+        return ComposeServices.of()
     if name == "kubernetes":
         from streamops.drilling.kubernetes import KubernetesPods
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from streamops import faults, snapshots
+from streamops import faults, lifecycles, snapshot_schedule, snapshots
 from streamops.adapters.connections import connection
 from streamops.adapters.database.drills import Drills
 from streamops.adapters.database.session import Database
@@ -56,8 +57,7 @@ class Campaign:
     def to_data(self) -> dict[str, Any]:
         """What an approval is for."""
         return {"pipelines": [each.name for each in self.pipelines], "seed": self.seed, "backend": self.backend,
-                "faults": list(dict.fromkeys(each.fault.name for each in self.strikes)),
-                "repetitions": len(self.strikes)}
+                "faults": list(dict.fromkeys(each.fault.name for each in self.strikes))}
 
 
 def plan(declared: Pipelines, names: Sequence[str], wanted: Sequence[str], repetitions: int, seed: int,
@@ -85,6 +85,22 @@ def plan(declared: Pipelines, names: Sequence[str], wanted: Sequence[str], repet
     return Campaign(tuple(pipelines), tuple(strikes), seed, backend)
 
 
+def due(declared: Pipelines, now: datetime) -> list[str]:
+    """The pipelines whose `schedules.drill` has come round since their last drill, of those that a schedule may hit.
+
+    A schedule cannot ask a person, so pipelines of production are left out.
+    """
+    drills, found = store(), []
+    for pipeline in declared.pipelines.values():
+        if pipeline.schedules.drill is None or not pipeline.drills.canary:
+            continue
+        last = drills.drills(pipeline.name, limit=1)
+        at = datetime.fromisoformat(last[0].started_at) if last else None
+        if snapshot_schedule.is_due(pipeline.schedules.drill, at, now):
+            found.append(pipeline.name)
+    return found
+
+
 def store() -> Drills:
     """The drills in our own database. Raises ConfigurationError."""
     return Drills(Database.of(connection(snapshots.DATABASE)))
@@ -97,7 +113,12 @@ def heal(declared: Pipelines, backend: str, settings: Settings, say: Say) -> int
     """
     journal = OpenFaults(backends.home(backend, settings))
     with journal.alone():
-        return _healed(journal, declared, settings, say)
+        count = _healed(journal, declared, settings, say)
+        for name in journal.started():
+            say(f"stopping {name}, which a drill has started")
+            preflight.stop(declared, declared.pipeline(name), settings, lifecycles.at_a_shell(), say)
+            journal.unmark_started(name)
+        return count
 
 
 def run(campaign: Campaign, declared: Pipelines, settings: Settings, by: str, rate: float, say: Say) -> list[Drill]:
@@ -109,7 +130,8 @@ def run(campaign: Campaign, declared: Pipelines, settings: Settings, by: str, ra
     journal, drills = OpenFaults(home), store()
     with journal.alone():
         _healed(journal, declared, settings, say)
-        request = Request(declared, settings, backends.of(campaign.backend, settings), home, campaign.seed, by, rate, say)
+        backend = backends.of(campaign.backend)
+        request = Request(declared, settings, backend, home, campaign.seed, by, rate, say)
         done = []
         for pipeline in campaign.pipelines:
             strikes = [each for each in campaign.strikes if each.pipeline == pipeline.name]
@@ -134,7 +156,7 @@ def _healed(journal: OpenFaults, declared: Pipelines, settings: Settings, say: S
         say(f"healing what was left open: {opened}")
         try:
             # Its pipeline may be undeclared by now; what it hit is in the record.
-            scene = Scene(declared.pipeline(opened.pipeline), backends.of(opened.backend, settings), settings, say)
+            scene = Scene(declared.pipeline(opened.pipeline), backends.of(opened.backend), settings, say)
             heal_one(opened, scene, journal)
             _say_in_database(opened.drill, opened.number, say)
         except StreamopsError as error:
@@ -145,8 +167,6 @@ def _healed(journal: OpenFaults, declared: Pipelines, settings: Settings, say: S
 
 
 def _say_in_database(drill: int | None, number: int | None, say: Say) -> None:
-    from datetime import UTC, datetime
-
     if drill is None or number is None:
         return
     try:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -82,8 +84,8 @@ class PipelineDrill:
     def run(self) -> Drill:
         """The drill as it is stored. Raises what keeps it from beginning; what goes wrong later is in it."""
         pipeline, canary = self._pipeline, self._pipeline.drills.canary
-        began = preflight.start(self._request.declared, pipeline, self._request.settings, self._request.by, self._say)
         try:
+            self._start()
             ledger = ledger_files.path(self._request.home, self._key) if canary else None
             drill = Drill(self._key, pipeline.name, pipeline.approach, self._request.seed, _now(), canary=canary,
                           ledger=str(ledger) if ledger else None, surroundings=surroundings.read(pipeline))
@@ -94,12 +96,38 @@ class PipelineDrill:
                 self._say(f"drill {self._number} ({self._key}): seed {self._request.seed}, "
                           f"{len(self._strikes)} faults on {pipeline.name}")
                 self._inflict_and_judge(close)
-        finally:
-            if began:
-                preflight.stop(self._request.declared, pipeline, self._request.settings, self._request.by, self._say)
+        except Exception:
+            self._stop()
+            raise
+        except BaseException:
+            # Whoever ends this waits for seconds only, and what was inflicted is healed by now.
+            self._stop_later()
+            raise
+        self._stop()
         stored = self._drills.drill(self._number)
         assert stored is not None
         return stored
+
+    def _start(self) -> None:
+        """Start a canary that does not run; a drill that was killed may have left it running."""
+        request, name = self._request, self._pipeline.name
+        if preflight.needs_start(self._pipeline):
+            self._journal.mark_started(name)
+            preflight.start(request.declared, self._pipeline, request.settings, request.by, self._say)
+
+    def _stop(self) -> None:
+        if self._pipeline.name in self._journal.started():
+            request = self._request
+            preflight.stop(request.declared, self._pipeline, request.settings, request.by, self._say)
+            self._journal.unmark_started(self._pipeline.name)
+
+    def _stop_later(self) -> None:
+        """Have another process stop the canary; what it does not come to, the next drill does."""
+        if self._pipeline.name in self._journal.started():
+            subprocess.Popen(
+                [sys.executable, "-m", "streamops.cli.main", "stop", self._pipeline.name, "--yes", "--why",
+                 "its drill was cut short"], start_new_session=True, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode = 0
 
     def _inflict_and_judge(self, close: Callable[[], Ledger | None]) -> None:
         """Every fault, then the verdict; whatever happens, the drill has an end in the database."""
@@ -204,15 +232,16 @@ class PipelineDrill:
             return drill_evidence.judge(self._pipeline.name, files, None, None)
         # A pipeline that stands still is judged as well: what it has not come to is named.
         with contextlib.suppress(NotRecoveredError):
-            self._until(lambda: drill_evidence.processed_all(files, ledger), "not every acknowledged record is processed")
+            self._until(lambda: drill_evidence.processed_all(files, ledger),
+                        "not every acknowledged record is processed")
         return drill_evidence.judge(self._pipeline.name, files, ledger, self._kafka())
 
     def _until(self, holds: Callable[[], bool], otherwise: str) -> None:
-        deadline_s = time.monotonic() + self._pipeline.start_timeout_s
+        name, limit_s = self._pipeline.name, self._pipeline.start_timeout_s
+        deadline_s = time.monotonic() + limit_s
         while not holds():
             if time.monotonic() > deadline_s:
-                raise NotRecoveredError(f"{self._pipeline.name}: {otherwise} within {self._pipeline.start_timeout_s:g} s",
-                                        f"See `streamops status {self._pipeline.name}`.")
+                raise NotRecoveredError(f"{name}: {otherwise} within {limit_s:g} s", f"See `streamops status {name}`.")
             time.sleep(_POLL_S)
 
     def _to_database(self, write: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import random
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -180,7 +180,7 @@ def _signal(found: psutil.Process, number: int) -> None:
         found.send_signal(number)
 
 
-def _listening(found: psutil.Process) -> list[psutil._common.pconn]:
+def _listening(found: psutil.Process) -> list[Any]:
     with suppress(psutil.Error):
         connections = found.net_connections("tcp")
         return [each for each in connections if each.status == psutil.CONN_LISTEN and each.laddr]
@@ -205,10 +205,9 @@ def _ids_with_receivers(pipeline: Pipeline) -> set[str]:
     page = SparkMaster(Cluster.of(connection(pipeline.connections.spark))).application_page(pipeline.name)
     if page is None:
         return set()
-    with suppress(httpx.HTTPError, ValueError, KeyError, IndexError):
-        with httpx.Client(base_url=f"{urlsplit(page).scheme}://{urlsplit(page).netloc}", timeout=5,
-                          trust_env=False) as http:
-            app = http.get("/api/v1/applications").json()[0]["id"]
-            receivers = http.get(f"/api/v1/applications/{app}/streaming/receivers").json()
-            return {str(each["executorId"]) for each in receivers if each.get("isActive", True)}
+    root = f"{urlsplit(page).scheme}://{urlsplit(page).netloc}/api/v1/applications"
+    with suppress(httpx.HTTPError, ValueError, KeyError, IndexError), httpx.Client(timeout=5, trust_env=False) as http:
+        app = http.get(root).json()[0]["id"]
+        receivers = http.get(f"{root}/{app}/streaming/receivers").json()
+        return {str(each["executorId"]) for each in receivers if each.get("isActive", True)}
     return set()

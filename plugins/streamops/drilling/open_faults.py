@@ -25,6 +25,7 @@ class OpenFaults:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "drills" / "open"
+        self._started = home / "drills" / "started"
         self._lock = home / "drills" / "lock"
 
     @contextlib.contextmanager
@@ -65,6 +66,19 @@ class OpenFaults:
     def close(self, fault: OpenFault) -> None:
         """It is healed. Safe to repeat."""
         self._path(fault).unlink(missing_ok=True)
+
+    def mark_started(self, pipeline: str) -> None:
+        """Write down, before a canary is started, that it is a drill's: whoever comes next stops it."""
+        self._started.mkdir(parents=True, exist_ok=True)
+        (self._started / pipeline).touch()
+
+    def unmark_started(self, pipeline: str) -> None:
+        """It is stopped again. Safe to repeat."""
+        (self._started / pipeline).unlink(missing_ok=True)
+
+    def started(self) -> list[str]:
+        """Canaries that drills have started and not stopped yet."""
+        return sorted(path.name for path in self._started.glob("*"))
 
     def _path(self, fault: OpenFault) -> Path:
         return self._folder / f"{fault.id}.json"

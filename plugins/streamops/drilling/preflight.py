@@ -52,23 +52,25 @@ def in_production(pipelines: Iterable[Pipeline]) -> list[str]:
     return [each.name for each in pipelines if not each.drills.canary]
 
 
-def start(declared: Pipelines, pipeline: Pipeline, settings: Settings, by: str, say: Say) -> bool:
-    """Start a canary that does not run; whether it was started, so that it is stopped again when the drill is over.
+def needs_start(pipeline: Pipeline) -> bool:
+    """Whether it is a canary that does not run.
 
     Raises RefusedError for any other pipeline that does not run, and for one that nothing comes into.
     """
     state = pipeline_status.assess(pipeline.name, observe(state_files(pipeline)), latest_offsets(pipeline),
                                    datetime.now(UTC)).state
     if pipeline.drills.canary:
-        if state in (State.RUNNING, State.IDLE):
-            return False
-        given = lifecycles.given(Action.START, by, "a drill", None)
-        lifecycles.do(declared, Action.START, pipeline.name, given, say, settings)
-        return True
+        return state not in (State.RUNNING, State.IDLE)
     if state is not State.RUNNING:
         raise RefusedError(f"{pipeline.name} is {state}; only a pipeline that processes records can show how it "
                            "recovers", f"See `streamops status {pipeline.name}`, and drill it when records come.")
     return False
+
+
+def start(declared: Pipelines, pipeline: Pipeline, settings: Settings, by: str, say: Say) -> None:
+    """Start a canary, and wait for its first batch. Raises what keeps it from that."""
+    given = lifecycles.given(Action.START, by, "a drill", None)
+    lifecycles.do(declared, Action.START, pipeline.name, given, say, settings)
 
 
 def stop(declared: Pipelines, pipeline: Pipeline, settings: Settings, by: str, say: Say) -> None:

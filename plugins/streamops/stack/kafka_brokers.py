@@ -13,7 +13,7 @@ from streamops.errors import ConfigurationError, StreamopsError
 from streamops.stack import probes
 from streamops.stack.java import java
 from streamops.stack.jvm import daemon_options
-from streamops.stack.process import Server
+from streamops.stack.process import Probe, Server
 from streamops.stack.settings import LOOPBACK, StackSettings
 
 PROXY = "broker-proxy"
@@ -65,7 +65,7 @@ def proxy(settings: StackSettings, environment: dict[str, str]) -> Server:
     )
 
 
-def _proxy_probe(settings: StackSettings) -> probes.Probe:
+def _proxy_probe(settings: StackSettings) -> Probe:
     def probe(_started: float) -> str:
         for port, _ in settings.proxied_ports:
             probes.accepts(port)

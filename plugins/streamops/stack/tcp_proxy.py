@@ -17,15 +17,11 @@ _CHUNK_BYTES = 64 << 10
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Everything that comes goes on, until one side ends."""
-    try:
-        while chunk := await reader.read(_CHUNK_BYTES):
-            writer.write(chunk)
-            await writer.drain()
-    except OSError:
-        pass  # the other side ended in the middle: this one ends as well
-    finally:
-        writer.close()
+    """Everything that comes goes on, its end too. Raises OSError when either side is lost."""
+    while chunk := await reader.read(_CHUNK_BYTES):
+        writer.write(chunk)
+        await writer.drain()
+    writer.write_eof()
 
 
 async def serve(port: int, target: int) -> asyncio.Server:
@@ -37,9 +33,11 @@ async def serve(port: int, target: int) -> asyncio.Server:
         except OSError:  # nobody is there: refused here as well
             writer.close()
             return
-        await asyncio.gather(forward(reader, there_writer), forward(there_reader, writer))
+        with contextlib.suppress(OSError):
+            await asyncio.gather(forward(reader, there_writer), forward(there_reader, writer))
         for each in (writer, there_writer):
             with contextlib.suppress(OSError):
+                each.close()
                 await each.wait_closed()
 
     return await asyncio.start_server(connected, LOOPBACK, port)
