@@ -83,7 +83,8 @@ def test_show(store: Drills) -> None:
     number = drilled(store, 0, [9.0, None], WRONG)
     text = run("show", str(number)).output
     for part in ("drill 1 (canary-0) of canary (direct, canary): failed", "streamops 0.1.0, spark 4.2.0",
-                 "interval_s 2", "ledger: /l/canary.jsonl", "fault 2: no batch in 300 s", "lost (by the job): 1, first 8 of canary-0"):
+                 "interval_s 2", "ledger: /l/canary.jsonl", "fault 2: no batch in 300 s",
+                 "lost (by the job): 1, first 8 of canary-0"):
         assert part in text, part
     assert Drill.from_json(run("show", str(number), "--json").output).verdict == WRONG
     missing = run("show", "99")
