@@ -1,4 +1,4 @@
-"""One drill: what was done to a pipeline, under which versions and settings, how long it took to come back, the verdict.
+"""One drill: what was done to a pipeline, on which versions and settings, how long it took to come back, the verdict.
 
 The format is public, `streamops.drill/1`, one JSON object with the fields of `Drill` (docs/drills.md).
 """
@@ -16,6 +16,7 @@ from streamops.recovery_times import RecoveryTimes
 from streamops.verdict import Verdict
 
 FORMAT = "streamops.drill/1"
+_UNKNOWN_TIMES = RecoveryTimes()
 
 
 class DrillState(StrEnum):
@@ -52,7 +53,7 @@ class InflictedFault:
     undo: Mapping[str, Any] = field(default_factory=dict)
     inflicted_at: str | None = None
     healed_at: str | None = None
-    times: RecoveryTimes = RecoveryTimes()
+    times: RecoveryTimes = _UNKNOWN_TIMES
     error: str | None = None
 
 
@@ -70,7 +71,7 @@ class Drill:
     started_at: str
     canary: bool = True
     ledger: str | None = None
-    surroundings: Surroundings = Surroundings()
+    surroundings: Surroundings = field(default_factory=Surroundings)
     state: DrillState = DrillState.RUNNING
     finished_at: str | None = None
     faults: tuple[InflictedFault, ...] = ()

@@ -37,6 +37,8 @@ TopicName = Annotated[str, _checked(names.topic_name)]
 ConnectionId = Annotated[str, _checked(names.connection_id)]
 Memory = Annotated[str, _checked(names.memory)]
 Schedule = Annotated[str, _checked(names.schedule)]
+FaultKind = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
+PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -98,6 +100,10 @@ class Objectives(Section):
 
     lag_s: float | None = Field(60, gt=0, description="How old the oldest unprocessed record may be.")
     recovery_s: float | None = Field(30, gt=0, description="From a crash to the next batch.")
+    fault_recovery_s: dict[FaultKind, PositiveSeconds] = Field(
+        default_factory=dict, description="The same after one kind of fault, in place of it: {broker: 60}.")
+    fault_median_s: dict[FaultKind, PositiveSeconds] = Field(
+        default_factory=dict, description="Half of all recoveries from such a fault are no slower: {driver: 12}.")
     data_loss_s: float | None = Field(
         86400, gt=0, description="How near retention may come to records that are not processed: warn so long before.")
 

@@ -69,7 +69,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """One record that something is wrong with. `sequence` is None where it cannot be told; `found` says what was seen."""
+    """One record that something is wrong with. `sequence` is None where it cannot be told; `found` is what was seen."""
 
     topic: str
     partition: int
@@ -115,7 +115,7 @@ class LogProof:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a drill did to the records. Without a ledger (another pipeline's topics) there is the batch log's proof alone.
+    """What a drill did to the records. Without a ledger (nothing was sent) there is the batch log's proof alone.
 
     `unknown_appeared` and `unknown_absent` are records without an answer from Kafka, both of which are right.
     `pending` acknowledged ones are in Kafka where the pipeline has not come to. `foreign` rows are of other senders.

@@ -46,7 +46,7 @@ class World:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger("d", "d", "", PLACES, dict.fromkeys(PLACES, START), 100, self.offsets, frozenset(self.refused), True)
+        return Ledger("d", "d", "", PLACES, dict.fromkeys(PLACES, START), 100, self.offsets, frozenset(self.refused))
 
     def verdict(self, kafka: bool = True) -> Verdict:
         rows = [row for batch in self.batches for row in batch]
@@ -100,9 +100,9 @@ def test_exactly_what_was_done_is_found(data: st.DataObject) -> None:
     world = World(data.draw(st.integers(0, 120), "sent"))
     numbers = list(range(world.sent))
     fates = {each: data.draw(st.sampled_from(
-        ("kept",) * 12 + ("lost", "lost in kafka", "lost to retention", "doubled", "late", "altered", "altered in kafka",
-                          "unknown, there", "unknown, away", "refused", "refused, there", "only in sink",
-                          "late and doubled"))) for each in numbers}
+        ("kept",) * 12 + ("lost", "lost in kafka", "lost to retention", "doubled", "late", "altered",
+                          "altered in kafka", "unknown, there", "unknown, away", "refused", "refused, there",
+                          "only in sink", "late and doubled"))) for each in numbers}
 
     def of(*words: str) -> set[int]:
         return {each for each in numbers if fates[each] in words}
@@ -131,7 +131,8 @@ def test_exactly_what_was_done_is_found(data: st.DataObject) -> None:
         rows[batch].append(row._replace(batch=batch))
     firsts = [row for batch in sorted(rows) for row in rows[batch]]
     late = {each for each, row in ((world_sequence(world, row), row) for row in firsts)
-            if any(other.batch < row.batch and other.offset > row.offset and other[2:4] == row[2:4] for other in firsts)}
+            if any(other.batch < row.batch and other.offset > row.offset and other[2:4] == row[2:4]
+                   for other in firsts)}
     for copy in copies:
         rows[copy.batch].append(copy)
     for each in of("unknown, there", "unknown, away", "refused", "refused, there"):
@@ -253,7 +254,8 @@ def test_the_first_examples_are_in_words() -> None:
     world = World(60)
     world.lose(range(20, 50))
     text = world.verdict().describe()
-    assert text.startswith("wrong: 60 of 60 records acknowledged, 0 unknown (0 appeared), 0 refused; 30 in the sink; lost 30")
+    assert text.startswith("wrong: 60 of 60 records acknowledged, 0 unknown (0 appeared), 0 refused; 30 in the sink; "
+                           "lost 30")
     assert "lost (by the job): 30, first 21 of a-0 (offset 107, in no batch)" in text
 
 

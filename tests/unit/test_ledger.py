@@ -95,7 +95,9 @@ def feeds(draw: st.DrawFn) -> tuple[list[str], list[int]]:
 
 
 @given(feeds(), st.data())
-def test_a_kill_at_any_byte_asks_for_less_and_never_for_more(feed: tuple[list[str], list[int]], data: st.DataObject) -> None:
+def test_a_kill_at_any_byte_asks_for_less_and_never_for_more(
+    feed: tuple[list[str], list[int]], data: st.DataObject,
+) -> None:
     lines, offsets = feed
     assert list(ledger.read(lines).offsets) == offsets
     whole = "".join(lines)
