@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streamops import batch_log
 from streamops.drills import Drill, DrillState
 from streamops.stack import process
 from streamops.stack.stack import Stack
 from streamops.verdict import Kind, Outcome
 
+from . import broken_jobs
+from .conftest import command
 from .running import state_of, wait_until
 
 if TYPE_CHECKING:
@@ -98,3 +101,151 @@ def test_the_direct_canary_comes_back_from_each_fault_with_every_record(
     assert "nothing was left" in streamops("drill", "heal").stdout
     # It was started for the drill, and is stopped again.
     assert json.loads(streamops("status", "canary_direct", "--json").stdout)["pipelines"][0]["state"] == "stopped"
+
+
+def test_a_drill_that_is_killed_leaves_a_fault_that_the_next_one_heals(
+    airflow_api: Airflow, stack: Stack, streamops: Streamops, background: Callable[..., subprocess.Popen[str]], say: Say
+) -> None:
+    """Paused executors would stand still for ever: nothing but the record of the fault knows of them."""
+    killed = background("drill", "run", "canary_direct", "--fault", "executor:pause", "--yes",
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal = stack.settings.data / "drills" / "open"
+    wait_until(lambda: bool(list(journal.glob("*.json"))), "a fault is written down")
+    (record,) = (json.loads(path.read_text()) for path in journal.glob("*.json"))
+    wait_until(lambda: standing_still(stack) == {each["pid"] for each in record["aim"]["victims"]}, "it stands still")
+    refused = streamops("drill", "run", "canary_direct", "--yes", check=False)
+    assert refused.returncode == 3
+    assert f"another drill is at work: process {killed.pid}" in refused.stderr
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(timeout=30)
+    assert standing_still(stack), "nobody has healed it"
+
+    (drill,) = drilled(streamops, say, "canary_direct", "--fault", "executor")
+    require_exact(drill)
+    assert not standing_still(stack)
+    assert not list(journal.glob("*.json"))
+    # The killed one is in the database too, with its end.
+    before = json.loads(streamops("drill", "show", str((drill.number or 0) - 1), "--json").stdout)
+    assert before["state"] == "ended"
+    assert before["faults"][0]["healed_at"] is not None
+    # It had started the canary, which is stopped again.
+    assert json.loads(streamops("status", "canary_direct", "--json").stdout)["pipelines"][0]["state"] == "stopped"
+
+
+def standing_still(stack: Stack) -> set[int]:
+    """Processes of the stack that are stopped by a signal."""
+    return {one.pid for one in process.members(stack.folder) if one.status() == "stopped"}
+
+
+def test_cancelling_the_task_heals_at_once(
+    airflow_api: Airflow, stack: Stack, streamops: Streamops, say: Say
+) -> None:
+    """By Airflow's API, as the page does it: mark the task as failed."""
+    run = airflow_api.trigger("drill_recovery", pipelines=["canary_direct"], faults=["driver:pause"])
+    wait_until(lambda: bool(standing_still(stack)), "the driver stands still")
+    began = time.monotonic()
+    airflow_api.call("PATCH", f"/dags/drill_recovery/dagRuns/{run}/taskInstances/drill", json={"new_state": "failed"})
+    wait_until(lambda: not standing_still(stack), "it goes on")
+    healed_s = time.monotonic() - began
+    say(f"healed {healed_s:.1f} s after the task was marked as failed")
+    assert airflow_api.wait_for_run("drill_recovery", run) == "failed"
+    # Paused for 18 s: who waits for that has not healed at once. Airflow's own beat tells the task, every 5 s or so.
+    assert healed_s < 15
+    streamops("drill", "heal")
+    wait_until(lambda: json.loads(streamops("status", "canary_direct", "--json").stdout)["pipelines"][0]["state"]
+               == "stopped", "the canary is stopped")
+
+
+def test_production_is_refused_unless_it_allows_drills_and_a_person_approves(
+    airflow_api: Airflow, stack: Stack, streamops: Streamops, background: Callable[..., subprocess.Popen[str]],
+    tmp_path: Any, say: Say
+) -> None:
+    """`produced` allows drills, `lines_direct` does not. A drill leaves no trace in its topic and its output."""
+    refused = streamops("drill", "run", "lines_direct", "--yes", check=False)
+    assert refused.returncode == 3
+    assert "drills: {allowed: true}" in refused.stderr
+    unasked = streamops("drill", "run", "produced", check=False, stdin=subprocess.DEVNULL)
+    assert unasked.returncode == 1, "without an answer nothing is inflicted"
+
+    streamops("start", "produced", "--yes")
+    text = tmp_path / "text"
+    text.write_text("".join(f"line {number}\n" for number in range(1000)))
+    with (tmp_path / "fed.json").open("w") as fed:
+        feeder = background("feed", "--topic", "produced", str(text), "--rate", "50", "--repeat", "0", "--json",
+                            stdout=fed, stderr=subprocess.DEVNULL)
+        run = airflow_api.trigger("drill_recovery", pipelines=["produced"], faults=["executor"])
+        wait_until(lambda: airflow_api.task("drill_recovery", run, "approve")["state"] == "awaiting_input",
+                   "a person is asked")
+        time.sleep(4)  # the scheduler must have seen that it waits
+        path = f"/dags/drill_recovery/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
+        assert "PRODUCTION" in airflow_api.call("GET", path)["body"]
+        airflow_api.call("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+        assert airflow_api.wait_for_run("drill_recovery", run, timeout_s=300) == "success"
+        feeder.send_signal(signal.SIGINT)
+        assert feeder.wait(timeout=60) == 0
+    acknowledged = json.loads((tmp_path / "fed.json").read_text())["acknowledged"]
+    files = state_of(stack, "produced")
+    wait_until(lambda: sum(entry.rows for entry in batch_log.entries(files, 1)) >= acknowledged, "all is processed")
+    assert sum(entry.rows for entry in batch_log.entries(files, 1)) == acknowledged, "the feeder's records, no other"
+    shown = json.loads(streamops("drill", "list", "produced", "--json").stdout)
+    say(json.dumps(shown)[:300])
+    drill = Drill.from_json(streamops("drill", "show", str(shown[0]["number"]), "--json").stdout)
+    assert drill.state is DrillState.PASSED
+    assert drill.ledger is None
+    assert drill.verdict is not None
+    assert drill.verdict.log is not None
+    assert drill.verdict.log.sound
+    streamops("stop", "produced", "--yes")
+
+
+class Apart:
+    """Pipelines in a file of their own, which Airflow does not know: they are started from the shell."""
+
+    def __init__(self, stack: Stack, folder: Any, entries: str) -> None:
+        self.file = folder / "pipelines.yaml"
+        self.file.write_text("version: 1\ntopics: {canary: {partitions: 2, replication: 1}}\npipelines:\n" + entries)
+        self._environment = {**os.environ, **stack.environment(), "STREAMOPS_PIPELINES": str(self.file)}
+        self._environment.pop("AIRFLOW_CONN_STREAMOPS_AIRFLOW")
+
+    def run(self, *arguments: str, say: Say, code: int = 0, **variables: str) -> list[Drill]:
+        ran = subprocess.run(command("drill", "run", *arguments, "--seed", str(SEED), "--yes", "--json"),
+                             env={**self._environment, **variables}, text=True, capture_output=True, timeout=900)
+        for line in ran.stderr.splitlines():
+            say(line[:400])
+        assert ran.returncode == code, f"seed {SEED}: {ran.returncode}: {ran.stdout}{ran.stderr}"
+        return [Drill.from_json(line) for line in ran.stdout.splitlines()]
+
+
+CANARY = """
+  {name}:
+    approach: {approach}
+    topics: [canary]
+    transform: identity
+    sink: {{type: parquet}}
+    interval_s: 1
+    resources: {{executor_cores: {cores}}}
+    connections: {{kafka: {kafka}}}
+    drills: {{canary: true}}
+    start_timeout_s: {start_timeout_s}
+    run: manual
+"""
+
+
+@pytest.mark.parametrize(("name", "kinds"), [
+    pytest.param("a_sink_that_appends", {Kind.DOUBLED}, id="a sink that is not idempotent"),
+    pytest.param("a_commit_before_the_store", {Kind.LOST}, id="commit before store", marks=pytest.mark.long),
+    pytest.param("a_log_written_too_early", {Kind.LOST}, id="a batch log written too early", marks=pytest.mark.long),
+])
+def test_a_broken_job_is_found_out(
+    name: str, kinds: set[Kind], airflow_api: Airflow, stack: Stack, tmp_path: Any, say: Say
+) -> None:
+    jobs = broken_jobs.write(stack.settings.data / "jobs", name, tmp_path / "jobs")
+    apart = Apart(stack, tmp_path, CANARY.format(name=name, approach="direct", cores=1, kafka="kafka_default",
+                                                 start_timeout_s=60))
+    (drill,) = apart.run(name, "--fault", "driver", "-n", "2", say=say, code=7, STREAMOPS_JOBS=str(jobs))
+    assert drill.state is DrillState.FAILED
+    assert drill.verdict is not None
+    say(f"{name}: {drill.verdict.describe()}")
+    assert drill.verdict.outcome is Outcome.WRONG
+    found = {finding.kind for finding in drill.verdict.findings}
+    assert found & kinds, found

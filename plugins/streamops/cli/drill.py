@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from streamops.cli import _drill_runs
 from streamops.errors import AlarmError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -236,3 +237,8 @@ def _print_comparison(found: Comparison) -> None:
                       "OBJECTIVE", "NOISE?", "GATE"), rows))
     for failure in found.failures:
         typer.echo(f"FAILS: {failure}")
+
+
+app.command()(_drill_runs.run)
+app.command()(_drill_runs.heal)
+app.command()(_drill_runs.faults)

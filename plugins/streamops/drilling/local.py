@@ -56,11 +56,7 @@ class LocalProcesses:
             return [_victim(one) for one in self._of_the_job(target, pipeline, chance)]
         if target is Target.NETWORK:
             self._require_proxied(pipeline)
-        server = self._server(target, pipeline, chance)
-        pid = self._stack.pid(server)
-        if pid is None:
-            raise there_is_none(self.name, target, f"It does not run. Start it: streamops stack up {server}")
-        return [_victim(psutil.Process(pid), server)]
+        return [self.server(self._server(target, pipeline, chance))]
 
     def kill(self, victims: Sequence[Victim]) -> None:
         for found in _living(victims):
@@ -84,9 +80,24 @@ class LocalProcesses:
         if servers := _servers(victims):
             self._stack.up(servers)
 
+    def server(self, name: str) -> Victim:
+        """A server of the stack, by its full name. Raises RefusedError where it does not run."""
+        pid = self._stack.pid(name)
+        if pid is None:
+            raise RefusedError(f"{name} does not run", f"Start it: streamops stack up {name}")
+        return _victim(psutil.Process(pid), name)
+
+    def drivers(self, pipeline: str) -> list[Victim]:
+        """The JVMs of a pipeline's drivers."""
+        return [_victim(one) for one in self._drivers(pipeline)]
+
+    def executors(self) -> list[Victim]:
+        """Every executor on this stack, whoever's it is; also one whose driver is gone."""
+        return [_victim(one) for one in self._java("CoarseGrainedExecutorBackend", "--app-id")]
+
     def processes_of_the_job(self, pipeline: Pipeline) -> list[Victim]:
         """Driver and executors, with what they started."""
-        drivers = self._drivers(pipeline)
+        drivers = self._drivers(pipeline.name)
         found = {one.pid: one for each in [*drivers, *self._executors(drivers)]
                  for one in [each, *each.children(recursive=True)]}
         return [_victim(one) for one in found.values()]
@@ -110,7 +121,7 @@ class LocalProcesses:
                 "connections: {kafka: kafka_proxied}")
 
     def _of_the_job(self, target: Target, pipeline: Pipeline, chance: random.Random) -> list[psutil.Process]:
-        drivers = self._drivers(pipeline)
+        drivers = self._drivers(pipeline.name)
         if not drivers:
             raise there_is_none(self.name, Target.DRIVER, f"See `streamops status {pipeline.name}`.")
         if target is Target.DRIVER:
@@ -123,8 +134,8 @@ class LocalProcesses:
             raise there_is_none(self.name, target, f"{pipeline.name} waits for one: streamops status {pipeline.name}")
         return [chance.choice(executors)]
 
-    def _drivers(self, pipeline: Pipeline) -> list[psutil.Process]:
-        return list(self._java("DriverWrapper", f'"pipeline":"{pipeline.name}"'))
+    def _drivers(self, pipeline: str) -> list[psutil.Process]:
+        return list(self._java("DriverWrapper", f'"pipeline":"{pipeline}"'))
 
     def _executors(self, drivers: Sequence[psutil.Process]) -> list[psutil.Process]:
         """Those that answer to one of these drivers: they name its port, on which it listens."""
