@@ -2,6 +2,10 @@
 
 Numbers are reserved in the ledger some seconds ahead, so that a kill leaves none that was sent and not noted; it leaves
 some that were noted and never sent, which count as unknown and are found to be absent.
+
+A producer of kafka-python 3.0.12 whose records came to the delivery time-out may neither say so nor send another one.
+So it is put away then, with whatever it has open, and another one goes on. What is put away is unknown and is never
+sent again, so nothing is doubled by it.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +27,8 @@ from streamops.adapters import ledger_files
 from streamops.adapters.broker import Broker, short_error
 from streamops.adapters.connections import Connection
 from streamops.adapters.ledger_files import LedgerFile
-from streamops.adapters.producer import MOST_OPEN_RECORDS, REFUSALS, idempotent_producer
+from streamops.adapters.producer import MOST_OPEN_RECORDS, REFUSALS, end_producer, idempotent_producer
+from streamops.errors import UnavailableError
 from streamops.feed import Pace
 from streamops.ledger import VALUE_BYTES, Acknowledgement, Identity, Ledger, value_of
 from streamops.offsets import Offsets
@@ -36,8 +41,10 @@ if TYPE_CHECKING:
 _RESERVED_S = 2.0
 #: Seconds between two looks at what was acknowledged; a look writes one line a partition.
 _LOOK_S = 0.1
-#: Beyond the delivery time-out, for the producer to give up what is open.
-_GRACE_S = 10.0
+#: Beyond the delivery time-out, for the producer to say that it has given up what is open.
+_GRACE_S = 5.0
+#: Seconds between two tries to reach Kafka again.
+_RECONNECT_S = 1.0
 
 
 class DrillFeed:
@@ -52,14 +59,16 @@ class DrillFeed:
     """
 
     def __init__(
-        self, producer: Any, file: LedgerFile, path: Path, drill: str, start: Offsets, rate: float, value_bytes: int,
-        delivery_timeout_s: float,
+        self, connect: Callable[[], Any], file: LedgerFile, path: Path, drill: str, start: Offsets, rate: float,
+        value_bytes: int, delivery_timeout_s: float,
     ) -> None:
-        self._producer, self._file, self._path, self._drill = producer, file, path, drill
+        self._connect, self._producer = connect, connect()
+        self._file, self._path, self._drill = file, path, drill
         self._places = sorted(start)
         self._rate, self._value_bytes, self._delivery_timeout_s = rate, value_bytes, delivery_timeout_s
-        self._open: list[deque[tuple[int, FutureRecordMetadata]]] = [deque() for _ in self._places]
+        self._open: list[deque[tuple[int, float, FutureRecordMetadata]]] = [deque() for _ in self._places]
         self._reserved = 0
+        self._gave_up = False
         self._stop = threading.Event()
         self._give_up_at_s: float | None = None
         self._closed = False
@@ -83,11 +92,11 @@ class DrillFeed:
         opened_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         file = LedgerFile.create(path, ledger.header(drill, drill, opened_at, start, value_bytes))
         try:
-            producer = idempotent_producer(connection, servers, topics[0], delivery_timeout_s)
+            feed = cls(lambda: idempotent_producer(connection, servers, topics[0], delivery_timeout_s), file, path,
+                       drill, start, rate, value_bytes, delivery_timeout_s)
         except BaseException:
             file.close()
             raise
-        feed = cls(producer, file, path, drill, start, rate, value_bytes, delivery_timeout_s)
         feed._thread.start()
         return feed
 
@@ -138,6 +147,9 @@ class DrillFeed:
             if now_s - looked_at_s >= _LOOK_S:
                 self._harvest()
                 looked_at_s = now_s
+            if self._gave_up:
+                self._change_producer()
+                continue
             if self.open_records >= MOST_OPEN_RECORDS:
                 self._stop.wait(_LOOK_S)
                 continue
@@ -155,37 +167,54 @@ class DrillFeed:
         value = value_of(Identity(self._drill, sequence), self._value_bytes)
         self.sent = sequence + 1
         try:
-            self._open[number].append((sequence, self._producer.send(place.topic, value, partition=place.partition)))
+            future = self._producer.send(place.topic, value, partition=place.partition)
+            self._open[number].append((sequence, time.monotonic(), future))
         except kafka_errors.KafkaError as error:
-            # The producer cannot go on; a new one's records could overtake what this one still has to send.
             self._failed(sequence, error)
-            self.failure = error
 
     def _harvest(self) -> None:
         """Write down the answers that have come, place by place in the order of the records."""
         answered: list[Acknowledgement] = []
+        overdue_s = time.monotonic() - self._delivery_timeout_s - _GRACE_S
         for number, waiting in enumerate(self._open):
-            while waiting and waiting[0][1].is_done:
-                sequence, future = waiting.popleft()
+            while waiting and waiting[0][2].is_done:
+                sequence, _, future = waiting.popleft()
                 if future.exception is None:
                     answered.append(Acknowledgement(number, sequence, future.value.offset))
                 else:
                     self._failed(sequence, future.exception)
+            self._gave_up = self._gave_up or bool(waiting and waiting[0][1] < overdue_s)
         if answered:
             self._file.append("".join(ledger.acknowledged(answered, len(self._places))))
             self.acknowledged += len(answered)
 
     def _failed(self, sequence: int, error: Exception) -> None:
-        line = ledger.refused if isinstance(error, REFUSALS) else ledger.unknown
-        self._file.append(line(sequence, short_error(error)))
+        is_refusal = isinstance(error, REFUSALS)
+        self._gave_up = self._gave_up or not is_refusal
+        self._file.append((ledger.refused if is_refusal else ledger.unknown)(sequence, short_error(error)))
+
+    def _change_producer(self) -> None:
+        """Put the producer away with what it has open, and wait until Kafka takes another one."""
+        self._put_away("no answer in time, or given up with a record that had none")
+        while not self._stop.is_set():
+            try:
+                self._producer, self._gave_up = self._connect(), False
+                return
+            except UnavailableError:
+                self._stop.wait(_RECONNECT_S)
+
+    def _put_away(self, why: str) -> None:
+        self._harvest()
+        end_producer(self._producer)
+        self._harvest()
+        left = sorted(sequence for waiting in self._open for sequence, *_ in waiting)
+        self._file.append("".join(ledger.unknown(sequence, why) for sequence in left))
+        for waiting in self._open:
+            waiting.clear()
 
     def _end(self) -> None:
-        with contextlib.suppress(kafka_errors.KafkaError):
-            self._producer.close(timeout=0)
         with contextlib.suppress(OSError):
-            self._harvest()
-            for sequence, _ in sorted((each for waiting in self._open for each in waiting), key=lambda each: each[0]):
-                self._file.append(ledger.unknown(sequence, "no answer when the feed was closed"))
+            self._put_away("no answer when the feed was closed")
             self._file.append(ledger.closed(self.sent))
         with contextlib.suppress(OSError):
             self._file.close()

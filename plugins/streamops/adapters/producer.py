@@ -183,6 +183,17 @@ def idempotent_producer(
     return producer
 
 
+def end_producer(producer: Any, within_s: float = 5.0) -> None:
+    """End a producer at once; what it has open is given up.
+
+    kafka-python's own `close` raises, and leaves its thread running and sending, while a broker does not answer.
+    """
+    producer._sender.force_close()
+    producer._sender.join(within_s)
+    with contextlib.suppress(kafka_errors.KafkaError):
+        producer.close(timeout=0)
+
+
 def _require_topic(broker: Broker, topic: str, partition: int | None) -> None:
     topics = broker.topic_names()
     if topic not in topics:
