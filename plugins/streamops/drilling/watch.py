@@ -140,7 +140,7 @@ class Watch:
             self._beat = (beat, now_s)
         elif now_s - self._beat[1] > TTL_S / 2:
             self._signs.append(Sign(now_s, f"driver {held.driver} shows no life"))
-        executors = self._drivers.master.executors(self._pipeline.name)
+        executors = self._drivers.master.executors(f"streamops {self._pipeline.name}")
         if self._executors and executors != self._executors:
             gone = "no master answers" if executors is None else f"{len(self._executors - executors)} are gone"
             self._signs.append(Sign(now_s, f"executors: {gone}"))
