@@ -213,7 +213,8 @@ def _leader(pipeline: Pipeline, chance: random.Random) -> int:
 
 def _ids_with_receivers(pipeline: Pipeline) -> set[str]:
     """The executors that hold a receiver, by the word of the driver's own page; empty where it does not say."""
-    page = SparkMaster(Cluster.of(connection(pipeline.connections.spark))).application_page(f"streamops {pipeline.name}")
+    master = SparkMaster(Cluster.of(connection(pipeline.connections.spark)))
+    page = master.application_page(f"streamops {pipeline.name}")
     if page is None:
         return set()
     root = f"{urlsplit(page).scheme}://{urlsplit(page).netloc}/api/v1/applications"
