@@ -32,7 +32,7 @@ from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from streamops import errors, faults, pipelines, snapshot_schedule
-from streamops.drill_operator import DrillOperator
+from streamops.drilling.drill_operator import DrillOperator
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines

@@ -32,7 +32,7 @@ from streamops.drilling.open_faults import OpenFaults
 from streamops.drilling.scene import Aim, Say, Scene
 from streamops.drilling.watch import Watch
 from streamops.drills import Drill, DrillState, InflictedFault, state_after
-from streamops.errors import StreamopsError, UnavailableError
+from streamops.errors import StreamopsError, UnavailableError, together
 from streamops.faults import OpenFault, Strike
 from streamops.ledger import Ledger
 from streamops.pipeline import Pipeline
@@ -92,6 +92,7 @@ class PipelineDrill:
             with self._feeding(ledger) as close:
                 self._await_batches()
                 preflight.take_point(pipeline, self._say)
+                self._require_targets()
                 self._number = self._drills.begin(drill)
                 self._say(f"drill {self._number} ({self._key}): seed {self._request.seed}, "
                           f"{len(self._strikes)} faults on {pipeline.name}")
@@ -170,17 +171,31 @@ class PipelineDrill:
     def _await_batches(self) -> None:
         preflight.await_batches(self._pipeline, self._request.settings, _BATCHES_BEFORE, self._say)
 
+    def _require_targets(self) -> None:
+        """Raises what keeps any of the faults from being aimed now, before the first of them is inflicted."""
+        errors = []
+        for strike in {each.fault.name: each for each in self._strikes}.values():
+            try:
+                inflictions.of(strike.fault).aim(self._scene(strike))
+            except StreamopsError as error:
+                errors.append(error)
+        if errors:
+            raise together(errors, of=len(self._strikes))
+
+    def _scene(self, strike: Strike) -> Scene:
+        request = self._request
+        return Scene(self._pipeline, request.backend, request.settings, self._say, strike.chance)
+
     # One fault
 
     def _strike(self, strike: Strike) -> None:
         """Inflict one fault and heal it; its times, or why there are none, are stored."""
         fault, infliction = strike.fault, inflictions.of(strike.fault)
-        chance = strike.chance
-        scene = Scene(self._pipeline, self._request.backend, self._request.settings, self._say, chance)
+        scene = self._scene(strike)
         with Watch(self._pipeline, self._request.settings) as watch:
             self._until(lambda: watch.count >= _BATCHES_BEFORE, f"no batches before {fault.name}")
             # At any moment of a batch.
-            time.sleep(chance.uniform(0, 2 * self._pipeline.interval_s))
+            time.sleep(scene.chance.uniform(0, 2 * self._pipeline.interval_s))
             aim = infliction.aim(scene)
             noted = InflictedFault(strike.number, str(fault.target), str(fault.how), _now(), _in_words(aim), aim)
             self._faults.append(noted)
