@@ -20,7 +20,7 @@ from streamops.drilling.drill import PipelineDrill, Request, heal_one
 from streamops.drilling.open_faults import OpenFaults
 from streamops.drilling.scene import Say, Scene
 from streamops.drills import Drill, DrillState
-from streamops.errors import AlarmError, ConfigurationError, StreamopsError, together
+from streamops.errors import AlarmError, ConfigurationError, StateError, StreamopsError
 from streamops.faults import Strike
 from streamops.pipeline import Pipeline
 from streamops.pipelines import Pipelines
@@ -75,7 +75,7 @@ def plan(declared: Pipelines, names: Sequence[str], wanted: Sequence[str], repet
     except StreamopsError as error:
         problems.append(error)
     if problems:
-        raise problems[0] if len(problems) == 1 else together(problems, of=len(problems))
+        raise problems[0] if len(problems) == 1 else ConfigurationError("\n".join(map(str, problems)))
     if folders := [each.name for each in pipelines if each.source != "kafka"]:
         raise ConfigurationError(f"{', '.join(folders)}: drills are about pipelines that read topics", "Name others.")
     strikes = faults.strikes([(each.name, each.approach) for each in pipelines], chosen, repetitions, seed)
@@ -162,7 +162,7 @@ def _healed(journal: OpenFaults, declared: Pipelines, settings: Settings, say: S
         except StreamopsError as error:
             errors.append(error)
     if errors:
-        raise together(errors, of=len(left))
+        raise errors[0] if len(errors) == 1 else StateError("\n".join(map(str, errors)))
     return len(left)
 
 

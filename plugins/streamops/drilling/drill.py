@@ -32,7 +32,7 @@ from streamops.drilling.open_faults import OpenFaults
 from streamops.drilling.scene import Aim, Say, Scene
 from streamops.drilling.watch import Watch
 from streamops.drills import Drill, DrillState, InflictedFault, state_after
-from streamops.errors import StreamopsError, UnavailableError, together
+from streamops.errors import RefusedError, StreamopsError, UnavailableError
 from streamops.faults import OpenFault, Strike
 from streamops.ledger import Ledger
 from streamops.pipeline import Pipeline
@@ -180,7 +180,7 @@ class PipelineDrill:
             except StreamopsError as error:
                 errors.append(error)
         if errors:
-            raise together(errors, of=len(self._strikes))
+            raise errors[0] if len(errors) == 1 else RefusedError("\n".join(map(str, errors)))
 
     def _scene(self, strike: Strike) -> Scene:
         request = self._request
