@@ -108,6 +108,7 @@ def test_the_direct_canary_comes_back_from_each_fault_with_every_record(
     assert json.loads(streamops("status", "canary_direct", "--json").stdout)["pipelines"][0]["state"] == "stopped"
 
 
+@pytest.mark.long
 def test_a_drill_that_is_killed_leaves_a_fault_that_the_next_one_heals(
     airflow_api: Airflow, stack: Stack, streamops: Streamops, background: Callable[..., subprocess.Popen[str]], say: Say
 ) -> None:
@@ -161,6 +162,7 @@ def test_cancelling_the_task_heals_at_once(
                == "stopped", "the canary is stopped")
 
 
+@pytest.mark.long
 def test_production_is_refused_unless_it_allows_drills_and_a_person_approves(
     airflow_api: Airflow, stack: Stack, streamops: Streamops, background: Callable[..., subprocess.Popen[str]],
     tmp_path: Any, say: Say
@@ -228,7 +230,7 @@ CANARY = """
     topics: [canary]
     transform: identity
     sink: {{type: parquet}}
-    interval_s: 1
+    interval_s: {interval_s}
     resources: {{executor_cores: {cores}}}
     connections: {{kafka: {kafka}}}
     drills: {{canary: true}}
@@ -237,17 +239,19 @@ CANARY = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "kinds"), [
     pytest.param("a_sink_that_appends", {Kind.DOUBLED}, id="a sink that is not idempotent"),
-    pytest.param("a_commit_before_the_store", {Kind.LOST}, id="commit before store", marks=pytest.mark.long),
-    pytest.param("a_log_written_too_early", {Kind.LOST}, id="a batch log written too early", marks=pytest.mark.long),
+    pytest.param("a_commit_before_the_store", {Kind.LOST}, id="commit before store"),
+    pytest.param("a_log_written_too_early", {Kind.LOST}, id="a batch log written too early"),
 ])
 def test_a_broken_job_is_found_out(
     name: str, kinds: set[Kind], airflow_api: Airflow, stack: Stack, tmp_path: Any, say: Say
 ) -> None:
     jobs = broken_jobs.write(stack.settings.data / "jobs", name, tmp_path / "jobs")
+    # In most of each interval the broken job is where a crash shows what is wrong with it.
     apart = Apart(stack, tmp_path, CANARY.format(name=name, approach="direct", cores=1, kafka="kafka_default",
-                                                 start_timeout_s=60))
+                                                 interval_s=broken_jobs.WINDOW_S + 1, start_timeout_s=60))
     (drill,) = apart.run(name, "--fault", "driver", "-n", "2", say=say, code=7, STREAMOPS_JOBS=str(jobs))
     assert drill.state is DrillState.FAILED
     assert drill.verdict is not None
@@ -326,7 +330,7 @@ def test_the_network_is_cut_between_job_and_broker(
     stack.up(["broker-proxy"])
     name = f"proxied_{approach}"
     apart = Apart(stack, tmp_path, CANARY.format(name=name, approach=approach, cores=2, kafka="kafka_proxied",
-                                                 start_timeout_s=180))
+                                                 interval_s=1, start_timeout_s=180))
     faults = [part for each in NETWORK for part in ("--fault", each)]
     drills = apart.run(name, *faults, "-n", str(REPETITIONS), say=say)
     say(table(drills))
@@ -341,7 +345,8 @@ def test_hdfs_is_lost_below_the_state(
     approach: str, airflow_api: Airflow, hdfs: Connection, stack: Stack, tmp_path: Any, say: Say
 ) -> None:
     name = f"on_hdfs_{approach}"
-    entry = CANARY.format(name=name, approach=approach, cores=2, kafka="kafka_default", start_timeout_s=180)
+    entry = CANARY.format(name=name, approach=approach, cores=2, kafka="kafka_default", interval_s=1,
+                          start_timeout_s=180)
     apart = Apart(stack, tmp_path, entry.replace("kafka: kafka_default", "storage: streamops_hdfs"))
     faults = [part for each in ON_HDFS for part in ("--fault", each)]
     drills = apart.run(name, *faults, "-n", str(REPETITIONS), say=say)

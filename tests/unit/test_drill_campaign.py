@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from streamops import pipelines
 from streamops.drilling import campaign, drill_tasks
+from streamops.drilling.open_faults import OpenFaults
 from streamops.errors import ConfigurationError, RefusedError
+from streamops.faults import OpenFault
 from streamops.pipelines import Pipelines
+from streamops.settings import Settings
 
 FILE = """
 version: 1
@@ -96,3 +102,27 @@ def test_the_dag_plans_what_its_form_says_and_shows_it(declared: Pipelines) -> N
                        "repetitions": 3, "to_approve": ["allowed"]}
     with pytest.raises(ConfigurationError, match="a task of this Airflow"):
         drill_tasks.plan(declared, {**form, "faults": ["scheduler"]}, SimpleNamespace(run_type="manual"), said.append)
+
+
+def test_what_a_killed_drill_left_standing_still_goes_on_again(
+    declared: Pipelines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its pipeline is not running any more, and a victim has ended."""
+    monkeypatch.setenv("STREAMOPS_STACK_DATA", str(tmp_path))
+    left = subprocess.Popen(["sleep", "60"])
+    try:
+        found = psutil.Process(left.pid)
+        found.suspend()
+        gone = {"pid": 2**22 + 1, "started": 0.0, "server": None}
+        victims = [{"pid": left.pid, "started": found.create_time(), "server": None}, gone]
+        journal = OpenFaults(tmp_path)
+        journal.open(OpenFault("k-0001", "executor:pause", "canary_direct", "local", {"victims": victims}, "host", 1,
+                               0.0, "2026-11-20T03:00:00.000+00:00"))
+        said: list[str] = []
+        assert campaign.heal(declared, "local", Settings.load(), said.append) == 1
+        assert found.status() != psutil.STATUS_STOPPED
+        assert "healing what was left open: executor:pause on canary_direct" in said[0]
+        assert campaign.heal(declared, "local", Settings.load(), said.append) == 0
+    finally:
+        left.kill()
+        left.wait()
