@@ -168,6 +168,35 @@ def test_a_broker_that_stands_still_leaves_outcomes_unknown(job: Job, stack: Sta
     assert found.unknown_appeared + found.unknown_absent == ledger.unknown
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["stands still", "is killed"])
+def test_a_broker_that_comes_back_in_time_costs_no_answer(
+    what: str, job: Job, stack: Stack, say: Callable[[str], None],
+) -> None:
+    """Longer than a request may take, so that it is sent again, and less than the delivery time-out."""
+    pid = stack.pid("kafka-1")
+    assert pid is not None
+    with feeding(job, delivery_timeout_s=30) as feed:
+        wait_until(lambda: feed.acknowledged > 500, "records are acknowledged")
+        if what == "is killed":
+            os.kill(pid, signal.SIGKILL)
+            stack.up(["kafka"])
+        else:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(17)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        before = feed.acknowledged
+        wait_until(lambda: feed.acknowledged > before + 500, "it goes on")
+        ledger = feed.close()
+    job.process(job.records())
+    found = job.judged(ledger)
+    say(found.describe())
+    assert found.outcome is Outcome.EXACT, found.describe()
+    assert ledger.unknown == 0, ledger.reasons
+
+
 _KILLED = """
 import sys, time
 from pathlib import Path

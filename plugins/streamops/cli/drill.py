@@ -99,7 +99,7 @@ def compare(
 
     Worse is: over the objective in pipelines.yaml (`recovery_s`, `fault_recovery_s`, `fault_median_s`), not back at
     all, or slower than the last runs by more than noise allows (Mann and Whitney's test at 1 %, and a median that rose
-    by a tenth). Less than three new recoveries can hardly be told from noise: NOISE? says `too few` then.
+    by a tenth). One or two new recoveries can hardly be told from noise: NOISE? says `too few` then.
 
         streamops drill compare --png drills.png
         streamops drill compare 41 42 --against 'spark 4.1.1'
