@@ -104,6 +104,18 @@ def test_compose_finds_a_driver_inside_the_workers_container(docker: Program) ->
     assert ended.endswith("exec -T spark-worker sh -c kill -TERM 41 || true")
 
 
+def test_compose_finds_executors_by_their_application(docker: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker.answers("pgrep", "51\n")
+    with HTTPServer(("127.0.0.1", 0), Master) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", "spark://spark%3A%2F%2F127.0.0.1:7077?deploy-mode=cluster"
+                           f"&webui-port={server.server_port}")
+        victims = ComposeServices(Path("c.yaml")).aim(Target.EXECUTOR, PIPELINE, CHANCE)
+        server.shutdown()
+    assert victims == [{"name": "spark-worker", "pid": 51}]
+    assert "pgrep -f 'CoarseGrainedExecutorBackend.*--app-id app-7'" in docker.calls[0]
+
+
 def test_compose_says_which_services_there_are(docker: Program) -> None:
     docker.answers("running", "kafka\npostgres\n")
     with pytest.raises(RefusedError, match=r"(?s)no zookeeper .*kafka, postgres"):
@@ -124,7 +136,7 @@ def test_kubernetes_deletes_a_pod_and_waits_for_its_successor(kubectl: Program) 
     pods.kill(victims)
     pods.end(victims)
     pods.revive(victims)
-    labels = "spark-role=driver,spark-app-name=canary-direct"
+    labels = "spark-role=driver,spark-app-name in (canary-direct,streamops-canary-direct)"
     assert kubectl.calls == [
         f"get pods --all-namespaces --selector={labels} --field-selector=status.phase=Running --output=json",
         "--namespace streams delete pod canary-driver --ignore-not-found --wait=false --grace-period=0 --force",
@@ -138,6 +150,21 @@ def test_kubernetes_refuses_what_it_cannot_find(kubectl: Program) -> None:
     kubectl.answers("get", '{"items": []}')
     with pytest.raises(RefusedError, match=r"spark-role=executor"):
         KubernetesPods().aim(Target.EXECUTOR, PIPELINE, CHANCE)
+
+
+class Master(BaseHTTPRequestHandler):
+    """The page of a Spark master with two applications, as JSON."""
+
+    def do_GET(self) -> None:
+        apps = [{"name": "streamops lines", "id": "app-6"}, {"name": "streamops canary_direct", "id": "app-7"}]
+        body = json.dumps({"status": "ALIVE", "activeapps": apps, "workers": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is printed."""
 
 
 class Manager(BaseHTTPRequestHandler):

@@ -170,6 +170,11 @@ class SparkMaster:
             f"{memory_mib} of {state['memory']} MiB free"
         )
 
+    def application(self, name: str) -> str | None:
+        """The id of the running application of that name, `app-20261120030000-0001`; None where no master says it."""
+        state = self._ui_state() or {}
+        return next((str(each["id"]) for each in state.get("activeapps", ()) if each["name"] == name), None)
+
     def executors(self, name: str) -> frozenset[str] | None:
         """The running executors of the applications of that name, `worker/id`; None where no master answers.
 

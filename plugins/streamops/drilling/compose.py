@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
+from streamops.adapters.connections import connection
+from streamops.adapters.spark_master import Cluster, SparkMaster
 from streamops.drilling.backend import Victim, there_is_none
 from streamops.drilling.programs import said
 from streamops.faults import OF_THE_JOB, Target
@@ -85,9 +87,11 @@ class ComposeServices:
             self._compose("up", "--detach", "--wait", "--no-recreate", *services)
 
     def _of_the_job(self, target: Target, pipeline: Pipeline, chance: random.Random) -> Victim:
-        """A JVM in the worker's container; executors are found by the driver's name, which is in their work folder."""
-        pattern = (f'DriverWrapper.*"pipeline":"{pipeline.name}"' if target is Target.DRIVER
-                   else "CoarseGrainedExecutorBackend")
+        """A JVM in the worker's container; executors name their application, which the master's page knows."""
+        pattern = f'DriverWrapper.*"pipeline":"{pipeline.name}"'
+        if target is not Target.DRIVER:
+            master = SparkMaster(Cluster.of(connection(pipeline.connections.spark)))
+            pattern = f"CoarseGrainedExecutorBackend.*--app-id {master.application(f'streamops {pipeline.name}')}"
         found = self._compose("exec", "-T", _WORKER, "sh", "-c", f"pgrep -f '{pattern}' || true").split()
         if not found:
             raise there_is_none(self.name, target, f"See `streamops status {pipeline.name}`.")

@@ -46,7 +46,9 @@ class KubernetesPods:
         selector = _SELECTORS.get(target)
         if target in OF_THE_JOB:
             role = "driver" if target is Target.DRIVER else "executor"
-            selector = f"spark-role={role},spark-app-name={pipeline.name.replace('_', '-')}"
+            # The driver's pod is called as it was submitted, its executors as the job calls itself.
+            name = pipeline.name.replace("_", "-")
+            selector = f"spark-role={role},spark-app-name in ({name},streamops-{name})"
         if selector is None:
             raise there_is_none(self.name, target, "Drill it with another backend.")
         pods = self._pods(selector)

@@ -49,7 +49,7 @@ class YarnContainers:
         if target not in OF_THE_JOB:
             raise there_is_none(self.name, target, "Servers are not YARN's: drill them with another backend.")
         app = next((each for each in self._listed("apps?states=RUNNING", "apps", "app")
-                    if each["name"] == pipeline.name), None)
+                    if each["name"] in (pipeline.name, f"streamops {pipeline.name}")), None)
         if app is None:
             raise there_is_none(self.name, target, f"No running application is called {pipeline.name}.")
         attempt = self._listed(f"apps/{app['id']}/appattempts", "appAttempts", "appAttempt")[-1]

@@ -19,7 +19,8 @@ from streamops.stack.credentials import Credentials, write_private
 from streamops.stack.settings import LOOPBACK, StackSettings
 
 #: Variables of the caller's shell that would bend a server or send it elsewhere.
-_FOREIGN = ("AIRFLOW__", "SPARK_", "PYSPARK_", "KAFKA_", "HADOOP_", "YARN_", "STREAMOPS_", "PYTEST_", "COV_")
+_FOREIGN = ("AIRFLOW__", "_AIRFLOW_", "AIRFLOW_CTX_", "SPARK_",
+            "PYSPARK_", "KAFKA_", "HADOOP_", "YARN_", "STREAMOPS_", "PYTEST_", "COV_")
 _FOREIGN_NAMES = frozenset(
     {"AIRFLOW_HOME", "AIRFLOW_CONFIG", "PYTHONPATH", "PYTHONHOME", "CLASSPATH", "JDK_JAVA_OPTIONS"}
 )
