@@ -126,7 +126,7 @@ _ALL = (
     Fault(Target.NETWORK, How.REFUSE, "between job and broker connections end and none is taken", CUT_S),
     Fault(Target.STATE, How.DISK_FULL, "the job's processes cannot write to any file", CUT_S),
     Fault(Target.CHECKPOINT, How.CORRUPT, "the driver ends, and the last file of its checkpoint is damaged", CUT_S),
-    Fault(Target.WAL, How.TEAR, "the driver ends, and the last log has half a record at its end", CUT_S,
+    Fault(Target.WAL, How.TEAR, "the job ends, and its last logs have half a record at their end", CUT_S,
           ("receiver",)),
     Fault(Target.OFFSETS, How.RESET, "the consumer group's offsets are set to the earliest behind the job's back"),
     Fault(Target.SECOND_DRIVER, How.SUBMIT, "a second driver is submitted, as by hand", CUT_S),

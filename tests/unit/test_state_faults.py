@@ -87,8 +87,9 @@ def test_a_damaged_checkpoint_is_as_it_was(tmp_path: Path) -> None:
 def test_only_what_was_added_to_a_log_is_taken_from_it(tmp_path: Path) -> None:
     log = tmp_path / "log-1"
     log.write_bytes(b"records" + _HALF_A_RECORD)
-    aim = {"file": str(log), "size": len(b"records")}
-    TornLog().heal(ANY, {"victims": []})
+    aim = {"victims": [], "torn": [{"file": str(log), "size": len(b"records")},
+                                   {"file": str(tmp_path / "dropped"), "size": 7}]}
+    TornLog().heal(ANY, {"victims": [], "torn": []})
     TornLog().heal(ANY, aim)
     TornLog().heal(ANY, aim)
     assert log.read_bytes() == b"records"
@@ -102,6 +103,6 @@ def test_the_last_file_of_the_open_generation_is_found(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     assert {each.name for each in _checkpoint_files(tmp_path)} == {"0", "1", "checkpoint-1700000000000"}
-    assert [each.name for each in _log_files(tmp_path)] == ["log-1-2"]
+    assert [each.name for each in _log_files(tmp_path, "receivedData/*")] == ["log-1-2"]
     with pytest.raises(RefusedError, match="no such file"):
-        _newest(_log_files(tmp_path / "elsewhere"))
+        _newest(_log_files(tmp_path, "receivedBlockMetadata"))

@@ -71,7 +71,7 @@ class CorruptCheckpoint:
         return {"victims": scene.backend.aim(Target.DRIVER, scene.pipeline, scene.chance)}
 
     def inject(self, scene: Scene, aim: Aim, note: Note) -> None:
-        _end_driver(scene, aim)
+        _end(scene, aim)
         file = _newest(_checkpoint_files(_state_root(scene)))
         content = file.read_bytes()
         note({"file": str(file), "content": base64.b64encode(content).decode()})
@@ -84,26 +84,35 @@ class CorruptCheckpoint:
 
 
 class TornLog:
-    """The driver dies, and the last log of its receivers ends with half a record, as a crash in a write leaves it."""
+    """Driver and executors die, and their last logs end with half a record, as a crash in a write leaves them.
+
+    All of them die, because an executor that lives would write behind that half, as none does after a crash.
+    """
 
     def aim(self, scene: Scene) -> Aim:
-        _newest(_log_files(_state_root(scene)))
-        return {"victims": scene.backend.aim(Target.DRIVER, scene.pipeline, scene.chance)}
+        if not isinstance(scene.backend, LocalProcesses):
+            raise RefusedError("only logs of processes of this machine can be torn", "Use the backend local.")
+        _newest(_log_files(_state_root(scene), "receivedData/*"))
+        return {"victims": scene.backend.processes_of_the_job(scene.pipeline), "torn": []}
 
     def inject(self, scene: Scene, aim: Aim, note: Note) -> None:
-        _end_driver(scene, aim)
-        file = _newest(_log_files(_state_root(scene)))
-        note({"file": str(file), "size": file.stat().st_size})
-        with file.open("ab") as log:
-            log.write(_HALF_A_RECORD)
-        scene.say(f"tore {file}")
+        _end(scene, aim)
+        torn = aim["torn"]
+        for kind in ("receivedData/*", "receivedBlockMetadata"):
+            file = _newest(_log_files(_state_root(scene), kind))
+            torn = [*torn, {"file": str(file), "size": file.stat().st_size}]
+            note({"torn": torn})
+            with file.open("ab") as log:
+                log.write(_HALF_A_RECORD)
+            scene.say(f"tore {file}")
 
     def heal(self, scene: Scene, aim: Aim) -> None:
         """Only what was added goes; a log that a reader has dropped meanwhile stays dropped."""
-        file = Path(aim["file"]) if "file" in aim else None
-        if file is not None and file.exists() and file.stat().st_size == aim["size"] + len(_HALF_A_RECORD):
-            with file.open("r+b") as log:
-                log.truncate(aim["size"])
+        for each in aim["torn"]:
+            file = Path(each["file"])
+            if file.exists() and file.stat().st_size == each["size"] + len(_HALF_A_RECORD):
+                with file.open("r+b") as log:
+                    log.truncate(each["size"])
 
 
 def _state_root(scene: Scene) -> Path:
@@ -122,9 +131,10 @@ def _checkpoint_files(root: Path) -> Iterator[Path]:
     yield from (each for each in folder.rglob("checkpoint-*") if each.is_file() and each.suffix == "")
 
 
-def _log_files(root: Path) -> Iterator[Path]:
+def _log_files(root: Path, kind: str) -> Iterator[Path]:
+    """Spark's write-ahead logs: `receivedData/<receiver>` is the executors', `receivedBlockMetadata` the driver's."""
     generation = max((int(each.stem) for each in (root / generations.DIRECTORY).glob("*.json")), default=1)
-    yield from (each for each in (root / generations.checkpoint_path(generation)).rglob("receivedData/*/log-*"))
+    yield from (each for each in (root / generations.checkpoint_path(generation)).rglob(f"{kind}/log-*"))
 
 
 def _newest(files: Iterator[Path]) -> Path:
@@ -134,8 +144,8 @@ def _newest(files: Iterator[Path]) -> Path:
     return found
 
 
-def _end_driver(scene: Scene, aim: Aim) -> None:
-    """Return once the driver is gone, so that it writes no further file."""
+def _end(scene: Scene, aim: Aim) -> None:
+    """Return once the victims are gone, so that they write no further file."""
     scene.backend.kill(aim["victims"])
     deadline_s = time.monotonic() + _DEATH_S
     while any(living(each) for each in aim["victims"]) and time.monotonic() < deadline_s:
