@@ -5,7 +5,8 @@ PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo up down status test test-all unit lint lock bench bench-receiver bench-points bench-cleanup soak clean clean-all
+.PHONY: help setup demo up down status test test-all drills unit lint lock bench bench-receiver bench-points bench-cleanup soak clean \
+	clean-all
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +31,10 @@ test: lint unit  ## Style, types, unit tests, DAGs, jobs, real servers; under 40
 
 test-all: lint unit  ## What `make test` does, and all that widens or repeats it; about twice as long
 	STREAMOPS_TEST_FAULTS=$${STREAMOPS_TEST_FAULTS:-9} $(BIN)/pytest tests/dags tests/jobs tests/integration
+
+drills: setup  ## Every fault on both approaches, N=10 times each, on servers of its own: a night; prints the table
+	STREAMOPS_TEST_DRILLS=$(or $(N),10) STREAMOPS_TEST_FAULT_NAMES=$(FAULTS) \
+		$(BIN)/pytest tests/integration/test_drills.py -k "matrix or cut or hdfs"
 
 unit: setup  ## Tests that need no server, under a minute
 	$(BIN)/pytest tests/unit

@@ -37,6 +37,8 @@ TopicName = Annotated[str, _checked(names.topic_name)]
 ConnectionId = Annotated[str, _checked(names.connection_id)]
 Memory = Annotated[str, _checked(names.memory)]
 Schedule = Annotated[str, _checked(names.schedule)]
+FaultKind = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
+PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -98,6 +100,10 @@ class Objectives(Section):
 
     lag_s: float | None = Field(60, gt=0, description="How old the oldest unprocessed record may be.")
     recovery_s: float | None = Field(30, gt=0, description="From a crash to the next batch.")
+    fault_recovery_s: dict[FaultKind, PositiveSeconds] = Field(
+        default_factory=dict, description="The same after one kind of fault, in place of it: {broker: 60}.")
+    fault_median_s: dict[FaultKind, PositiveSeconds] = Field(
+        default_factory=dict, description="Half of all recoveries from such a fault are no slower: {driver: 12}.")
     data_loss_s: float | None = Field(
         86400, gt=0, description="How near retention may come to records that are not processed: warn so long before.")
 
@@ -151,6 +157,15 @@ class Cleanup(Section):
     spark_d: float = Field(7, ge=0, description="Days until event logs and work folders of what ended go.")
     orphan_d: float = Field(30, ge=0, description="Days without any sign of a pipeline that is not declared.")
     rules: CleanupRules = Field(default_factory=CleanupRules)
+
+
+class Drills(Section):
+    """Whether recovery may be drilled on this pipeline (docs/drills.md)."""
+
+    canary: bool = Field(
+        False, description="Made for drills: they send numbered records into its topics, start it and stop it.")
+    allowed: bool = Field(
+        False, description="Drills may hit this pipeline although it is no canary, once a person has approved it.")
 
 
 class Direct(Section):
@@ -239,6 +254,7 @@ class Pipeline(Section):
     lag: Lag = Field(default_factory=Lag)
     points: Points = Field(default_factory=Points)
     cleanup: Cleanup = Field(default_factory=Cleanup)
+    drills: Drills = Field(default_factory=Drills)
     direct: Direct = Field(default_factory=Direct)
     receiver: Receiver = Field(default_factory=Receiver)
 
@@ -274,7 +290,7 @@ class Pipeline(Section):
 #: Sections of a pipeline whose keys are taken one by one from `defaults`; any other key is taken whole.
 MERGED_SECTIONS: dict[str, type[Section]] = {
     "connections": Connections, "resources": Resources, "schedules": Schedules, "objectives": Objectives,
-    "lag": Lag, "points": Points, "cleanup": Cleanup, "direct": Direct, "receiver": Receiver,
+    "lag": Lag, "points": Points, "cleanup": Cleanup, "drills": Drills, "direct": Direct, "receiver": Receiver,
 }
 #: Keys of `cleanup` and its `rules` that are about what no one pipeline has: `defaults` alone decides them.
 SHARED_CLEANUP = frozenset({"code", "code_d", "event_log", "work_folder", "spark_d", "orphan", "orphan_d"})
@@ -283,4 +299,4 @@ APPROACH_KEYS = {"direct": "direct", "receiver": "receiver"}
 #: Keys that one source alone has a use for.
 SOURCE_KEYS = {"folder": "folder"} | dict.fromkeys(
     ("approach", "topics", "rate_limit", "starting_offsets", "on_data_loss", "on_bad_record", "dead_letter_topic",
-     "max_dead_letters", "lag", "points", "direct", "receiver"), "kafka")
+     "max_dead_letters", "lag", "points", "drills", "direct", "receiver"), "kafka")

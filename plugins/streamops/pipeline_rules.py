@@ -239,6 +239,21 @@ def _cleanup_of_all_is_in_defaults(declared: Declared) -> Iterator[Finding]:
                        f"{{{key}: …}}{'}' * len(path)}`.")
 
 
+def _canaries_stand_apart(declared: Declared) -> Iterator[Finding]:
+    """A drill sends records of its own into a canary's topics, and looks for each of them in its sink."""
+    for name, pipeline in declared.pipelines.items():
+        if not pipeline.drills.canary:
+            continue
+        path: Path = ("pipelines", name)
+        if pipeline.transform != "identity" or pipeline.sink.type != "parquet":
+            yield ((*path, "transform"), f"`{name}` is a canary, and its sink does not show each record as it came",
+                   "Write `transform: identity` and `sink: {type: parquet}`, or remove `drills: {canary: true}`.")
+        for other, beside in declared.pipelines.items():
+            if not beside.drills.canary and (shared := sorted(set(pipeline.topics) & set(beside.topics))):
+                yield ((*path, "topics"), f"`{name}` is a canary and reads `{shared[0]}`, as `{other}` does, which is "
+                       "none: the records of drills would be in its output", f"Give `{name}` a topic of its own.")
+
+
 def _topics_fit_together(declared: Declared) -> Iterator[Finding]:
     """Kafka refuses `a.b` beside `a_b`: its metrics could not tell them apart."""
     first: dict[str, str] = {}
@@ -257,6 +272,6 @@ _RULES: tuple[Callable[[Declared], Iterator[Finding]], ...] = (
     _topics_are_declared, _topics_are_named_once, _topics_fit_together, _state_is_not_shared,
     _dead_letters_have_a_place, _starting_offsets_are_whole, _each_approach_has_its_keys, _each_source_has_its_keys,
     _a_batch_over_a_folder_counts_words_and_ends, _receivers_leave_a_core, _groups_are_not_shared,
-    _lag_thresholds_rise, _retention_leaves_time, _conf_is_sparks,
+    _lag_thresholds_rise, _canaries_stand_apart, _retention_leaves_time, _conf_is_sparks,
     _cleanup_of_all_is_in_defaults,
 )

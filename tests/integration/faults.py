@@ -1,16 +1,14 @@
-"""Faults on purpose: servers and processes of the run's stack, ended or paused in the middle of batches."""
+"""Faults on purpose in tests: the product's own, on the run's stack (streamops.drilling.local)."""
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-import psutil
-
+from streamops.drilling.backend import Victim
+from streamops.drilling.local import LocalProcesses
 from streamops.stack import process
 from streamops.stack.stack import Stack
 
@@ -21,96 +19,65 @@ class Killer:
     def __init__(self, stack: Stack, pipeline: str) -> None:
         self._stack = stack
         self._pipeline = pipeline
+        self._local = LocalProcesses(stack)
 
     def driver(self) -> None:
-        self._kill(self._spark_processes("DriverWrapper", f'"pipeline":"{self._pipeline}"'))
+        self._kill(self._local.drivers(self._pipeline))
 
     def executor(self) -> None:
-        self._kill(self._executors())
+        self._kill(self._local.executors())
 
     def worker(self) -> None:
-        self._kill_server("spark-worker")
+        self._kill([self._local.server("spark-worker")])
 
     def broker(self) -> None:
-        self._kill_server("kafka-1")
+        self._kill([self._local.server("kafka-1")])
 
     def airflow(self) -> None:
         """All of it: servers, tasks, and whatever else they have started."""
         for server in self._stack.selected(["airflow"]):
-            self._kill(process.members(self._stack.folder, server.name))
+            self._kill([{"pid": one.pid, "started": one.create_time(), "server": None}
+                        for one in process.members(self._stack.folder, server.name)])
 
     def datanode(self) -> None:
-        self._kill_server("hdfs-datanode")
+        self._kill([self._local.server("hdfs-datanode")])
 
     def one_executor(self, chance: random.Random) -> None:
         """The executor that holds a receiver, or one of those that do."""
-        self._kill([chance.choice(self._executors())])
+        self._kill([chance.choice(self._local.executors())])
 
     def between_store_and_commit(self, chance: random.Random) -> None:
         """Executors die with chunks stored and not committed: a broker that is paused answers no commit."""
-        with self.paused_broker():
+        with self._paused([self._local.server("kafka-1")]):
             time.sleep(chance.uniform(1.0, 2.0))
-            self._kill(self._executors())
+            self._kill(self._local.executors())
 
     def pause_executor(self, chance: random.Random, seconds: float) -> None:
         """An executor stands still and then goes on, as if nothing had happened."""
-        victim = chance.choice(self._executors())
-        victim.send_signal(signal.SIGSTOP)
-        try:
+        with self._paused([chance.choice(self._local.executors())]):
             time.sleep(seconds)
-        finally:
-            with suppress(psutil.NoSuchProcess):
-                victim.send_signal(signal.SIGCONT)
 
     @contextmanager
     def paused_driver(self) -> Iterator[None]:
         """The driver hangs: it neither works nor ends when it is asked to."""
-        victims = self._spark_processes("DriverWrapper", f'"pipeline":"{self._pipeline}"')
+        victims = self._local.drivers(self._pipeline)
         assert victims, "there is no driver"
-        for victim in victims:
-            victim.send_signal(signal.SIGSTOP)
-        try:
+        with self._paused(victims):
             yield
-        finally:
-            for victim in victims:
-                with suppress(psutil.NoSuchProcess):
-                    victim.send_signal(signal.SIGCONT)
-
-    @contextmanager
-    def paused_broker(self) -> Iterator[None]:
-        pid = self._stack.pid("kafka-1")
-        assert pid is not None, "the broker does not run"
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
     def heal(self, what: str) -> None:
         servers = {"worker": "spark-worker", "broker": "kafka", "airflow": "airflow", "datanode": "hdfs"}
         if what in servers:
             self._stack.up([servers[what]])
 
-    def _executors(self) -> list[psutil.Process]:
-        return self._spark_processes("CoarseGrainedExecutorBackend", "--app-id")
+    @contextmanager
+    def _paused(self, victims: Sequence[Victim]) -> Iterator[None]:
+        self._local.pause(victims)
+        try:
+            yield
+        finally:
+            self._local.resume(victims)
 
-    def _kill_server(self, name: str) -> None:
-        pid = self._stack.pid(name)
-        assert pid is not None, f"{name} does not run"
-        self._kill([psutil.Process(pid)])
-
-    def _spark_processes(self, main_class: str, argument: str) -> list[psutil.Process]:
-        found = []
-        for one in process.members(self._stack.folder):
-            with suppress(psutil.Error):
-                line = " ".join(one.cmdline())
-                if main_class in line and argument in line and "java" in one.name():
-                    found.append(one)
-        return found
-
-    @staticmethod
-    def _kill(victims: list[psutil.Process]) -> None:
+    def _kill(self, victims: Sequence[Victim]) -> None:
         assert victims, "there is nothing to kill"
-        for victim in victims:
-            with suppress(psutil.NoSuchProcess):
-                victim.send_signal(signal.SIGKILL)
+        self._local.kill(victims)

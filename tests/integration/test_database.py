@@ -26,15 +26,19 @@ from sqlalchemy.engine import URL, make_url
 
 from streamops.adapters.connections import Connection
 from streamops.adapters.database.address import url_of
+from streamops.adapters.database.drills import Drills, VerdictCounts
 from streamops.adapters.database.models import VERSION, VERSION_TABLE, Model
 from streamops.adapters.database.points import Points
 from streamops.adapters.database.session import Database
 from streamops.adapters.database.upgrade import locked, migrate, upgrade, versions
+from streamops.drills import Drill, DrillState, InflictedFault, Surroundings
 from streamops.errors import ConfigurationError, RefusedError, StateError, UnavailableError
 from streamops.lag import LagState
 from streamops.offsets import TopicPartition
 from streamops.point_retention import KeepRule
 from streamops.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.recovery_times import RecoveryTimes
+from streamops.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -303,6 +307,106 @@ class TestPoints:
         assert RecoveryPoint.from_json(points.document(number) or "") == point
         say(f"a point of 10,000 partitions: {spent[0] * 1000:.0f} ms of processor, {spent[1] * 1000:.0f} ms")
         assert spent[0] < 1
+
+
+def a_drill(key: str = "canary-1", at: datetime = NOW, **given: Any) -> Drill:
+    around = Surroundings({"streamops": "0.1.0", "spark": "4.2.0", "java": "17"}, {"interval_s": "2"})
+    return Drill(key, given.pop("pipeline", "canary"), "direct", 2**40, at.isoformat(timespec="milliseconds"),
+                 surroundings=around, **given)
+
+
+def a_fault(number: int = 1) -> InflictedFault:
+    return InflictedFault(number, "driver", "kill", NOW.isoformat(timespec="milliseconds"))
+
+
+class TestDrills:
+    VERDICT = Verdict(
+        (PartitionCounts("grüße", 0, 2**40, 9, 1, 0, 8),),
+        (Finding(Kind.LOST, Where.JOB, 2, (Example("grüße", 0, 8, 48, "offset 48, in no batch"),)),
+         Finding(Kind.LOST, Where.KAFKA, 1, ())), 1, 0, 0, 2, LogProof(True, 3, 30, 0, 0))
+
+    def test_what_goes_in_comes_out(self, database: Database) -> None:
+        drills = Drills(database)
+        number = drills.begin(a_drill(ledger="/l"))
+        drills.plan_fault(number, a_fault())
+        drills.inflicted(number, 1, NOW, "driver-7", {"pids": [4711]})
+        times = RecoveryTimes(1.5, 9.25, 11.0, 8.5, "driver LOST")
+        drills.measured(number, 1, times)
+        drills.healed(number, 1, NOW + timedelta(seconds=1))
+        drills.finish(number, DrillState.FAILED, NOW + timedelta(hours=1), self.VERDICT, "why")
+        found = drills.drill(number)
+        assert found is not None
+        [fault] = found.faults
+        assert (fault.target, fault.undo, fault.times) == ("driver-7", {"pids": [4711]}, times)
+        assert found == Drill.from_json(found.to_json())
+        assert (found.verdict, found.state, found.error, found.number) == (
+            self.VERDICT, DrillState.FAILED, "why", number)
+        assert (found.key, found.surroundings, found.ledger, found.seed) == (
+            "canary-1", a_drill().surroundings, "/l", 2**40)
+        assert datetime.fromisoformat(fault.healed_at or "") == NOW.replace(microsecond=123000) + timedelta(seconds=1)
+        assert drills.counts() == {number: VerdictCounts("wrong", 3, 0, 0, 0)}
+        assert drills.drill(number + 1) is None
+        with database.connected("DEFERRED") as connection:
+            kept = connection.execute(text("SELECT streamops, spark, kafka, outcome, lost FROM drills")).one()
+        assert tuple(kept) == ("0.1.0", "4.2.0", None, "wrong", 3)
+
+    def test_a_killed_drill_leaves_what_is_to_be_healed(self, database: Database) -> None:
+        drills = Drills(database)
+        number, other = drills.begin(a_drill()), drills.begin(a_drill("other", pipeline="other"))
+        for drill, fault in ((number, 1), (number, 2), (other, 1), (number, 3)):
+            drills.plan_fault(drill, a_fault(fault))
+        drills.inflicted(number, 2, NOW, "kafka-1", {"resume": [12]})
+        drills.healed(number, 3, NOW)
+        found = Drills(Database(database.url)).open_faults("canary")
+        assert [(each.drill, each.key, each.fault.number, each.fault.undo) for each in found] == [
+            (number, "canary-1", 1, {}), (number, "canary-1", 2, {"resume": [12]})]
+        assert [each.pipeline for each in drills.open_faults()] == ["canary", "canary", "other"]
+        for each in found:
+            drills.healed(each.drill, each.fault.number, NOW)
+            drills.healed(each.drill, each.fault.number, NOW + timedelta(hours=1))
+        assert drills.open_faults("canary") == []
+        assert datetime.fromisoformat(drills.drills("canary")[0].faults[0].healed_at or "") < NOW + timedelta(minutes=1)
+
+    def test_newest_first(self, database: Database) -> None:
+        drills = Drills(database)
+        for turn, pipeline in enumerate(("a", "b", "a")):
+            drills.begin(a_drill(f"k-{turn}", NOW + timedelta(minutes=turn), pipeline=pipeline))
+        assert [each.key for each in drills.drills()] == ["k-2", "k-1", "k-0"]
+        assert [each.key for each in drills.drills("a", limit=1)] == ["k-2"]
+        assert drills.counts() == {}
+
+    def test_the_first_end_stands(self, database: Database) -> None:
+        drills = Drills(database)
+        number = drills.begin(a_drill())
+        drills.finish(number, DrillState.ENDED, NOW, error="cancelled")
+        drills.finish(number, DrillState.PASSED, NOW + timedelta(hours=1), Verdict(log=self.VERDICT.log))
+        found = drills.drill(number)
+        assert found is not None
+        assert (found.state, found.error, found.verdict) == (DrillState.ENDED, "cancelled", None)
+
+    def test_what_is_refused(self, database: Database) -> None:
+        drills = Drills(database)
+        number = drills.begin(a_drill())
+        with pytest.raises(RefusedError, match="drill canary-1 already"):
+            drills.begin(a_drill())
+        drills.plan_fault(number, a_fault())
+        for drill in (number, 99):
+            with pytest.raises(RefusedError, match=f"drill {drill} is not there"):
+                drills.plan_fault(drill, a_fault())
+        with pytest.raises(ConfigurationError, match="no fault 9"):
+            drills.healed(number, 9, NOW)
+        with pytest.raises(ConfigurationError, match="no drill 99"):
+            drills.finish(99, DrillState.PASSED, NOW)
+
+    def test_a_verdict_that_was_changed_is_an_error(self, database: Database) -> None:
+        drills = Drills(database)
+        number = drills.begin(a_drill())
+        drills.finish(number, DrillState.FAILED, NOW, self.VERDICT)
+        with database.connected("IMMEDIATE") as connection:
+            connection.execute(text("UPDATE drills SET verdict = :no"), {"no": b"no"})
+        with pytest.raises(StateError, match=f"drill {number} is not gzipped"):
+            drills.drill(number)
+        assert drills.drills()[0].key == "canary-1"
 
 
 class TestWritersAtOnce:

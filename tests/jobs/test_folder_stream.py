@@ -17,7 +17,7 @@ from hadoop_files import HadoopFiles
 from planned_files import PlannedFiles
 from streamops import batch_log, generations
 from streamops.adapters.sink_reader import SinkReader
-from streamops.cli.verify import verify
+from streamops.adapters.verifying import verify
 from streamops.errors import BadRecordError, ConfigurationError, DataLossError, LeaseLostError
 from streamops.job_spec import FolderSpec, JobSpec
 

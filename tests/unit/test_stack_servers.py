@@ -28,7 +28,7 @@ def test_three_brokers_keep_three_copies_and_know_each_other(three: StackSetting
     found = kafka_brokers.properties(three, 2)
     assert found["node.id"] == 2
     assert found["controller.quorum.voters"] == "1@127.0.0.1:9093,2@127.0.0.1:9193,3@127.0.0.1:9293"
-    assert found["listeners"] == "PLAINTEXT://127.0.0.1:9192,CONTROLLER://127.0.0.1:9193"
+    assert found["listeners"] == "PLAINTEXT://127.0.0.1:9192,CONTROLLER://127.0.0.1:9193,PROXIED://127.0.0.1:9194"
     assert (found["default.replication.factor"], found["min.insync.replicas"]) == (3, 2)
 
 
@@ -86,7 +86,7 @@ def test_who_uses_stops_before_who_is_used(three: StackSettings) -> None:
     assert order[1:] == [
         ["spark-master"],
         ["spark-worker"],
-        ["kafka-1", "kafka-2", "kafka-3", "hdfs-datanode"],
+        ["kafka-1", "kafka-2", "kafka-3", "hdfs-datanode", "broker-proxy"],
         ["hdfs-namenode"],
     ]
 

@@ -134,6 +134,14 @@ class Broker:
         return sorted(TopicPartition(name, partition["partition_index"])
                       for name, topic in described.items() for partition in topic["partitions"])
 
+    def leader(self, at: TopicPartition) -> int:
+        """Id of the broker that leads a partition. Raises UnavailableError while none does."""
+        found = {partition["partition_index"]: partition["leader_id"]
+                 for topic in self._described([at.topic]) for partition in topic["partitions"]}
+        if found.get(at.partition, -1) < 0:
+            raise UnavailableError(f"no broker leads {at}", "See whether all brokers are up, then try again.")
+        return int(found[at.partition])
+
     def _described(self, names: Collection[str]) -> list[dict[str, Any]]:
         """Metadata of the topics that exist."""
         def ask() -> list[dict[str, Any]]:

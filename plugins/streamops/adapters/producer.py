@@ -41,7 +41,7 @@ _LINGER_MS = 20
 _PARTITIONS_AGE_S = 10.0
 
 #: Answers that say that the record is not in the topic. After any other failure it may be.
-_REFUSALS = (
+REFUSALS = (
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.RecordListTooLargeError,
     kafka_errors.InvalidRecordError,
@@ -85,25 +85,7 @@ class RecordSender:
         with Broker.connect(connection) as broker:
             _require_topic(broker, topic, partition)
             servers = broker.servers
-        try:
-            producer = KafkaProducer(**{
-                **client_settings(connection),
-                "acks": "all",
-                "enable_idempotence": True,
-                "allow_auto_create_topics": False,
-                "batch_size": _BATCH_BYTES,
-                "linger_ms": _LINGER_MS,
-                "delivery_timeout_ms": max(delivery_timeout_s * 1000, 40_000),  # more than one request may take
-                "metadata_max_age_ms": 60_000,
-                "reconnect_backoff_max_ms": 1_000,  # the default of 30 s would wait long for a broker that is back
-                "metrics_enabled": False,
-            })
-            producer.partitions_for(topic)
-        except kafka_errors.KafkaError as error:
-            raise UnavailableError(
-                f"Kafka at {servers} cannot be written to: {short_error(error)}",
-                "See that the broker is up (streamops stack status), then try again.",
-            ) from None
+        producer = idempotent_producer(connection, servers, topic, delivery_timeout_s)
         return cls(producer, topic, partition)
 
     @property
@@ -166,8 +148,50 @@ class RecordSender:
         return self._partitions[self.tally.sent % len(self._partitions)]
 
     def _failed(self, number: int, error: Exception) -> None:
-        (self.tally.refused if isinstance(error, _REFUSALS) else self.tally.unknown).append(number)
+        (self.tally.refused if isinstance(error, REFUSALS) else self.tally.unknown).append(number)
         self.failure = self.failure or error
+
+
+def idempotent_producer(
+    connection: Connection, servers: str, topic: str, delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+) -> Any:
+    """A producer whose records are in the topic once, however often they are sent; `topic` exists.
+
+    Raises UnavailableError where no broker at `servers` answers.
+    """
+    request_timeout_s = min(30.0, delivery_timeout_s / 2)  # an answer that is late is asked for once more, at least
+    try:
+        producer = KafkaProducer(**{
+            **client_settings(connection),
+            "acks": "all",
+            "enable_idempotence": True,
+            "allow_auto_create_topics": False,
+            "batch_size": _BATCH_BYTES,
+            "linger_ms": _LINGER_MS,
+            "request_timeout_ms": round(request_timeout_s * 1000),
+            "delivery_timeout_ms": round(delivery_timeout_s * 1000),
+            "metadata_max_age_ms": 60_000,
+            "reconnect_backoff_max_ms": 1_000,  # the default of 30 s would wait long for a broker that is back
+            "metrics_enabled": False,
+        })
+        producer.partitions_for(topic)
+    except kafka_errors.KafkaError as error:
+        raise UnavailableError(
+            f"Kafka at {servers} cannot be written to: {short_error(error)}",
+            "See that the broker is up (streamops stack status), then try again.",
+        ) from None
+    return producer
+
+
+def end_producer(producer: Any, within_s: float = 5.0) -> None:
+    """End a producer at once; what it has open is given up.
+
+    kafka-python's own `close` raises, and leaves its thread running and sending, while a broker does not answer.
+    """
+    producer._sender.force_close()
+    producer._sender.join(within_s)
+    with contextlib.suppress(kafka_errors.KafkaError):
+        producer.close(timeout=0)
 
 
 def _require_topic(broker: Broker, topic: str, partition: int | None) -> None:

@@ -177,6 +177,29 @@ class SparkMaster:
             return None
         return frozenset(str(each["id"]) for kind in ("activeapps", "activedrivers") for each in state.get(kind, ()))
 
+    def application(self, name: str) -> str | None:
+        """The id of the running application of that name, `app-20261120030000-0001`; None where no master says it."""
+        state = self._ui_state() or {}
+        return next((str(each["id"]) for each in state.get("activeapps", ()) if each["name"] == name), None)
+
+    def executors(self, name: str) -> frozenset[str] | None:
+        """The running executors of the applications of that name, `worker/id`; None where no master answers.
+
+        Only a worker's page lists them; a worker that does not answer has none.
+        """
+        state = self._ui_state()
+        if state is None:
+            return None
+        found = set()
+        for worker in state.get("workers", ()):
+            try:
+                listed = self._http.get(f"{worker['webuiaddress']}/json/").json().get("executors", ())
+            except (httpx.HTTPError, ValueError):
+                continue
+            found |= {f"{worker['id']}/{each['appid']}/{each['id']}" for each in listed
+                      if each.get("appdesc", {}).get("name") == name}
+        return frozenset(found)
+
     def application_page(self, name: str) -> str | None:
         """Where the driver of the running application of that name has its page, or None where no master says it.
 

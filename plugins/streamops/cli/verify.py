@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from streamops.errors import StateError
-
-if TYPE_CHECKING:
-    from streamops.adapters.state_files import StateFiles
-    from streamops.verification import Verification
 
 
 def command(
@@ -29,33 +25,9 @@ def command(
     repeated is counted, and no error.
     """
     from streamops.adapters.pipeline_files import declared, state_files
+    from streamops.adapters.verifying import verify
 
     found = verify(pipeline, state_files(declared(pipelines).pipeline(pipeline)))
     typer.echo(json.dumps(found.as_dict()) if as_json else found.describe())
     if not found.sound:
         raise typer.Exit(StateError.exit_code)
-
-
-def verify(pipeline: str, files: StateFiles) -> Verification:
-    """Verify what the state directory `files` holds. A pipeline may run meanwhile."""
-    from streamops import batch_log, generations
-    from streamops.adapters.sink_reader import SinkReader
-    from streamops.superseded import NOTHING
-    from streamops.verification import Verification, verify_generation, verify_start
-
-    sink = SinkReader(files)
-    found = Verification(pipeline)
-    current = generations.current(files)
-    superseded = current.superseded if current is not None else NOTHING
-    for number in range(1, (current.number if current is not None else 0) + 1):
-        generation = generations.read(files, number)
-        if generation is None:
-            found.add(f"generation {number}: {generations.path(number)} is missing")
-            continue
-        verify_start(found, found.ends, generation)
-        folders = sink.folders(number)
-        try:
-            verify_generation(found, generation, batch_log.entries(files, number), sink.check, folders, superseded)
-        except StateError as error:
-            found.add(f"generation {number}: {error.found}")
-    return found

@@ -19,7 +19,8 @@ from streamops.stack.credentials import Credentials, write_private
 from streamops.stack.settings import LOOPBACK, StackSettings
 
 #: Variables of the caller's shell that would bend a server or send it elsewhere.
-_FOREIGN = ("AIRFLOW__", "SPARK_", "PYSPARK_", "KAFKA_", "HADOOP_", "YARN_", "STREAMOPS_", "PYTEST_", "COV_")
+_FOREIGN = ("AIRFLOW__", "_AIRFLOW_", "AIRFLOW_CTX_", "SPARK_",
+            "PYSPARK_", "KAFKA_", "HADOOP_", "YARN_", "STREAMOPS_", "PYTEST_", "COV_")
 _FOREIGN_NAMES = frozenset(
     {"AIRFLOW_HOME", "AIRFLOW_CONFIG", "PYTHONPATH", "PYTHONHOME", "CLASSPATH", "JDK_JAVA_OPTIONS"}
 )
@@ -31,6 +32,10 @@ def connections(settings: StackSettings, credentials: Credentials) -> dict[str, 
     master = quote(f"spark://{LOOPBACK}", safe="")
     return {
         "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": kafka}),
+        # The same brokers through the proxy, when it is up: what drills cut.
+        "AIRFLOW_CONN_KAFKA_PROXIED": json.dumps(
+            {"conn_type": "kafka", "extra": {**kafka, "bootstrap.servers": settings.proxied_servers}}
+        ),
         "AIRFLOW_CONN_SPARK_DEFAULT": (
             f"spark://{master}:{settings.spark_master_port}?deploy-mode=cluster&rest-port={settings.spark_rest_port}"
             f"&webui-port={settings.spark_master_ui_port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import sys
 import uuid
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,10 @@ from streamops.errors import ConfigurationError, StreamopsError
 from streamops.stack import probes
 from streamops.stack.java import java
 from streamops.stack.jvm import daemon_options
-from streamops.stack.process import Server
+from streamops.stack.process import Probe, Server
 from streamops.stack.settings import LOOPBACK, StackSettings
+
+PROXY = "broker-proxy"
 
 #: Whoever connects may do everything, until somebody adds ACLs to try them. Not with three brokers: their controllers
 #: would refuse each other's votes until they have read the ACLs, and read those from the one that they vote for.
@@ -29,6 +32,7 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
     for number, (port, controller_port) in enumerate(
         zip(settings.kafka_ports, settings.kafka_controller_ports, strict=True), start=1
     ):
+        _, proxied_port = settings.proxied_ports[number - 1]
         path = _folder(settings, number) / "server.properties"
         found.append(
             Server(
@@ -37,7 +41,8 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
                 environment=environment,
                 probe=probes.kafka_broker(port, number, settings.kafka_brokers),
                 # The further brokers' ports follow from the first one's, which is the setting to change.
-                ports={"kafka_port": port, "kafka_controller_port": controller_port},
+                ports={"kafka_port": port, "kafka_controller_port": controller_port,
+                       "kafka_proxied_port": proxied_port},
                 prepare=partial(_prepare, settings, number, path, environment),
                 # A clean stop moves leadership and flushes; the next start then reads no log back.
                 stop_timeout_s=30,
@@ -46,21 +51,46 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
     return found
 
 
+def proxy(settings: StackSettings, environment: dict[str, str]) -> Server:
+    """What is between the brokers and those who read through the connection `kafka_proxied`."""
+    pairs = [f"{port}:{target}" for port, target in settings.proxied_ports]
+    return Server(
+        name=PROXY,
+        command=(sys.executable, "-m", "streamops.stack.tcp_proxy", *pairs),
+        environment=environment,
+        probe=_proxy_probe(settings),
+        ports={"kafka_proxy_port": settings.kafka_proxy_port},
+        stop_timeout_s=3,
+        optional=True,
+    )
+
+
+def _proxy_probe(settings: StackSettings) -> Probe:
+    def probe(_started: float) -> str:
+        for port, _ in settings.proxied_ports:
+            probes.accepts(port)
+        return f"{len(settings.proxied_ports)} listening"
+
+    return probe
+
+
 def properties(settings: StackSettings, number: int) -> dict[str, object]:
     """`server.properties` of broker `number`, counted from 1."""
     replication = settings.kafka_brokers
     in_sync = max(1, replication - 1)
     voters = ",".join(f"{n}@{LOOPBACK}:{port}" for n, port in enumerate(settings.kafka_controller_ports, start=1))
     port, controller_port = settings.kafka_ports[number - 1], settings.kafka_controller_ports[number - 1]
+    proxy_port, proxied_port = settings.proxied_ports[number - 1]
     return {
         "process.roles": "broker,controller",
         "node.id": number,
         "controller.quorum.voters": voters,
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port},"
+                     f"PROXIED://{LOOPBACK}:{proxied_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},PROXIED://{LOOPBACK}:{proxy_port}",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
         "log.dirs": _folder(settings, number) / "log",
         # Topics are declared in pipelines.yaml; one made by a typing mistake would hide the mistake.
         "auto.create.topics.enable": "false",

@@ -50,6 +50,10 @@ class StackSettings(BaseSettings):
     kafka_brokers: Annotated[int, AfterValidator(_one_or_three)] = 1
     kafka_port: Port = 9092
     kafka_controller_port: Port = 9093
+    #: A second listener of each broker, which clients reach through the proxy alone: what is between job and broker
+    #: can be cut there (docs/drills.md).
+    kafka_proxied_port: Port = 9094
+    kafka_proxy_port: Port = 9095
     #: Measured: a broker with a few dozen partitions lives in 384 MB without long collections.
     kafka_heap_mb: Annotated[int, Field(ge=192)] = 384
 
@@ -59,8 +63,8 @@ class StackSettings(BaseSettings):
     spark_worker_ui_port: Port = 8091
     #: What the worker offers, not what the machine has. A pipeline's driver and executor each take a core of the offer
     #: and mostly wait for the next batch, so two real cores carry three pipelines; with an offer of two, the second
-    #: pipeline would wait for ever for its executor.
-    spark_worker_cores: Annotated[int, Field(ge=2)] = 6
+    #: pipeline would wait for ever for its executor. Five are the demo's, and three a canary's while it is drilled.
+    spark_worker_cores: Annotated[int, Field(ge=2)] = 8
     spark_worker_memory_mb: Annotated[int, Field(ge=1024)] = 6144
     spark_daemon_heap_mb: Annotated[int, Field(ge=128)] = 256
 
@@ -121,6 +125,17 @@ class StackSettings(BaseSettings):
     def kafka_controller_ports(self) -> list[int]:
         """Controller port of each broker."""
         return [self.kafka_controller_port + BROKER_PORT_STEP * number for number in range(self.kafka_brokers)]
+
+    @property
+    def proxied_ports(self) -> list[tuple[int, int]]:
+        """Of each broker: the port on which the proxy listens, and the one to which it leads."""
+        steps = [BROKER_PORT_STEP * number for number in range(self.kafka_brokers)]
+        return [(self.kafka_proxy_port + step, self.kafka_proxied_port + step) for step in steps]
+
+    @property
+    def proxied_servers(self) -> str:
+        """Kafka's addresses through the proxy, comma-separated."""
+        return ",".join(f"{LOOPBACK}:{port}" for port, _ in self.proxied_ports)
 
     @property
     def bootstrap_servers(self) -> str:

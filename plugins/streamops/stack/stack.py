@@ -102,6 +102,7 @@ class Stack:
             *spark_cluster.servers(self.settings, variables),
             *airflow_servers.servers(self.settings, variables),
             *hdfs.servers(self.settings, variables),
+            kafka_brokers.proxy(self.settings, variables),
             Server(
                 name="feeder",
                 command=(sys.executable, "-m", "streamops.cli.main", "feed", *_FEED),
@@ -298,7 +299,8 @@ def _stop_order(servers: Sequence[Server]) -> list[list[Server]]:
     The master goes before the worker: so it records nothing about drivers that end with the worker, and when it is
     back, it launches the supervised ones again (under new ids, as after the loss of a worker).
     """
-    order = (("feeder", "airflow"), ("spark-master",), ("spark-worker",), ("kafka", "hdfs-datanode"), ("hdfs-name",))
+    order = (("feeder", "airflow"), ("spark-master",), ("spark-worker",), ("broker-proxy", "kafka", "hdfs-datanode"),
+             ("hdfs-name",))
     groups = [[server for server in servers if server.name.startswith(prefixes)] for prefixes in order]
     return [group for group in groups if group]
 

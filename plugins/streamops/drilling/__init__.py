@@ -1,0 +1,1 @@
+"""Recovery drills: faults on purpose, watched, healed and judged at the sink."""
