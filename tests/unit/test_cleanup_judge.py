@@ -147,6 +147,16 @@ def went_past_a_rewind() -> StateDirectory:
     return made
 
 
+def undone() -> StateDirectory:
+    """A restore to 50 that was taken back: what its receivers stored, the first generation has processed."""
+    made = receiving()
+    made.generation(2, {P0: 50}, superseded=NOTHING.adding([Span(1, 0)]), restored=Restored("offset 50", 7))
+    made.log("000002-001", span(50, 90), generation=2)
+    made.generation(3, {P0: 100}, superseded=NOTHING.adding([Span(2, 0)]), restored=Restored("undo", 8, undoes=2))
+    made.lease(3)
+    return made
+
+
 LOG = f"{OLD}/receivedData/0/log-2000-62000"
 GROUND_2 = {"points": (point(1), point(2))}
 HELD = {"held": True}
@@ -201,6 +211,8 @@ ATTEMPTS = [
     # what a recovery point needs
     attempt("a segment of a held point", receiving, PROCESSED, Reason.NEEDED,
             points=(point(wal=(span(50, 70),), **HELD),)),
+    attempt("a segment of whose last offset a held point is in need", receiving, PROCESSED, Reason.NEEDED,
+            points=(point(wal=(span(99, 120),), **HELD),)),
     attempt("a segment that a point needs and Kafka has no more", receiving, PROCESSED, Reason.NEEDED,
             points=(point(wal=(span(50, 70),)),), kafka=KafkaNow(KAFKA.topic_ids, {P0: 60})),
     attempt("a segment that a point needs, while Kafka does not answer", receiving, PROCESSED, Reason.NEEDED,
@@ -368,6 +380,8 @@ GOING = [
     pytest.param(direct, "checkpoint/000001/offsets/1", Rule.GENERATION, GROUND_2, id="an older direct checkpoint"),
     pytest.param(changed(restored, lambda d: d.plan(1, 1, span(100, 130))), "plans/000001/000000000001.json",
                  Rule.GENERATION, GROUND_2, id="a plan of an older generation"),
+    pytest.param(undone, "checkpoint/000002/000002-001/receivedData/0/log-1000-61000", Rule.GENERATION,
+                 {"points": (point(1), point(2), point(3))}, id="what a restore received that was taken back"),
     pytest.param(receiving, PROCESSED, Rule.WRITE_AHEAD_LOG, {"points": (point(wal=(span(50, 70),)),)},
                  id="a segment that a point would read from Kafka"),
     pytest.param(receiving, PROCESSED, Rule.WRITE_AHEAD_LOG, {"points": (point(wal=(span(100, 130),), held=True),)},
