@@ -63,6 +63,12 @@ class Proofs:
         self._needs: dict[TopicPartition, list[_Need]] | None = None
         self._lost: tuple[OffsetRange, ...] | None = None
         self._lost_unknown: str | None = None
+        #: The ids that recovery points of a generation give for a topic.
+        self._ids: dict[tuple[int | None, str], set[str | None]] = {}
+        for point in ground.points or ():
+            for topic, found in point.topic_ids.items():
+                if found is not None:
+                    self._ids.setdefault((point.generation, topic), set()).add(found)
         #: Why nothing at all may go.
         self.against_all = self._against_all()
 
@@ -107,19 +113,17 @@ class Proofs:
         Later generations cannot have read an older topic of that name. Earlier ones may have: recovery points tell.
         """
         now = self._ground.kafka.topic_ids
-        same = {(each.generation, topic) for each in self._ground.points or ()
-                for topic, found in each.topic_ids.items() if found is not None and found == now.get(topic)}
         return [taken for number, each in self._ground.state.generations.items() for taken in each.counted
-                if number >= generation or (number, taken.topic) in same]
+                if number >= generation or self._ids.get((number, taken.topic)) == {now.get(taken.topic)}]
 
     def _other_topic(self, ranges: tuple[OffsetRange, ...], generation: int) -> Objection | None:
         """Offsets of two topics of one name cannot be compared: recovery points must show that it is the same one."""
         for topic in sorted({held.topic for held in ranges}):
             now = self._ground.kafka.topic_ids.get(topic)
-            then = {each.topic_ids.get(topic) for each in self._ground.points or () if each.generation == generation}
-            if generation == self._ground.state.current and (now is None or not then - {now, None}):
+            then = self._ids.get((generation, topic), set())
+            if generation == self._ground.state.current and (now is None or then <= {now}):
                 continue  # a job ends when its topic was made again, and begins a generation for the new one
-            if then - {now, None}:
+            if now is not None and then - {now}:
                 return Reason.UNPROVEN, f"{topic} was deleted and made again since"
             if now is None or now not in then:
                 return Reason.UNPROVEN, (f"no recovery point of generation {generation} shows that {topic} is still "
