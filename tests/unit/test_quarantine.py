@@ -131,8 +131,8 @@ def test_a_folder_that_became_a_link_out_is_refused(local: Store, tmp_path: Path
     outside = tmp_path / "outside"
     (tmp_path / "lines" / "checkpoint").rename(outside)
     (tmp_path / "lines" / "checkpoint").symlink_to(outside)
-    with held(local.files, "lines", print) as lock, pytest.raises(RefusedError, match="symbolic link"):
-        local.quarantine.take(lock, planned)
+    with held(local.files, "lines", print) as lock:
+        assert "symbolic link" in str(local.quarantine.take(lock, planned)[0].kept)
     assert (tmp_path / "outside" / LOG.removeprefix("checkpoint/")).read_text() == "received"
 
 

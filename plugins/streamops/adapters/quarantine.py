@@ -22,7 +22,7 @@ from streamops.adapters.action_lease import now
 from streamops.adapters.cleaning_lock import CleaningLock
 from streamops.adapters.file_trees import Tree
 from streamops.adapters.state_files import StateFiles
-from streamops.errors import StateError
+from streamops.errors import RefusedError, StateError
 from streamops.quarantined import DIRECTORY, Intent, Taken
 from streamops.seen import Kind, Seen
 
@@ -95,12 +95,13 @@ class Quarantine:
 
     def _move(self, run: int, move: Taken) -> str | None:
         """Why it was kept, or None."""
-        seen = self.observe(move.path)
-        if (differs := difference(move, seen)) is not None:
-            return differs
         target = quarantined.held_path(run, move.path)
         try:
+            if (differs := difference(move, self.observe(move.path))) is not None:
+                return differs
             self._tree.move(move.path, target)
+        except RefusedError as error:
+            return error.found
         except FileNotFoundError:
             return "it is gone: somebody else removed it"
         except FileExistsError:
