@@ -180,6 +180,15 @@ def test_a_run_that_was_killed_between_two_moves_is_known(store: Store) -> None:
     assert store.content() == FILES
 
 
+def test_what_lost_its_record_is_listed_and_comes_back(store: Store) -> None:
+    store.take()
+    store.files.delete(quarantined.intent_path(1, 0))
+    assert {(each.taken.path, each.taken.rule, each.done_ms) for each in store.quarantine.held()} == {
+        (path, "unknown", None) for path in FILES}
+    store.restore()
+    assert store.content() == FILES
+
+
 # Two at once
 
 def test_two_at_once_exclude_each_other(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from streamops import cleanup_folders, cleanup_groups, generations, quarantined
+from streamops import cleanup_folders, cleanup_groups, quarantined
 from streamops.adapters.cleaning_lock import CleaningLock
 from streamops.adapters.cleanup_ground import GroundReader, now_ms
 from streamops.adapters.cleanup_place import Place, Say, kept
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Folders below which a folder that became empty is removed. No driver makes these before it puts a file into them,
 #: but in the current generation, which is left alone while a driver may live.
-_EMPTIED = ("checkpoint/", "plans/", "output/_aside/", "batch_log/")
+_EMPTIED = ("checkpoint/", "plans/", "output/_aside/")
 
 #: Seconds between two lines of progress.
 SAY_EVERY_S = 2.0
@@ -205,11 +205,12 @@ class StatePlace(Place):
         ground = self._ground
         assert ground is not None
         current = ground.state.current
-        spared = "" if ground.living is False or current is None else generations.checkpoint_path(current)
+        alone = ground.living is False or current is None
+        spared = () if alone else (f"checkpoint/{current:06d}/", f"plans/{current:06d}/")
         folders = {each.path.rpartition("/")[0] for each in moved}
         for path in sorted(folders, key=lambda path: -path.count("/")):
             at = path
-            while at.startswith(_EMPTIED) and not (spared and f"{at}/".startswith(f"{spared}/")):
+            while at.startswith(_EMPTIED) and not f"{at}/".startswith(spared):
                 try:
                     if not self.tree.remove_folder(at):
                         break
