@@ -62,7 +62,7 @@ def _verdict(start: tuple[int, ...], group: Group, ground: Ground, proofs: Proof
                      "another pipeline's")
     if epoch == state.epoch and ground.living is not False:
         return keeps(rule, Reason.IN_USE, "it is of the driver that lives, or may live")
-    reached = tuple(OffsetRange(*at, offset, offset) for at, offset in sorted(group.committed.items()))
+    reached = tuple(OffsetRange(*at, max(0, offset - 1), offset) for at, offset in sorted(group.committed.items()))
     try:
         objection = proofs.unprocessed(reached, generation)
     except (StateError, ConfigurationError) as error:

@@ -65,9 +65,7 @@ class Logs:
                          f"nothing is known of generation {generation}")
         if known.approach not in ("direct", "receiver"):
             return keeps(rule, Reason.UNPROVEN, f"a generation of {known.approach} has no offsets that prove anything")
-        ranges = tuple(OffsetRange(*at, min(known.logged.get(at, until), until), until)
-                       for at, until in sorted(known.ends.items()))
-        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.held(generation):
+        if objection := self._proofs.unprocessed(known.ranges, generation) or self._proofs.held(generation):
             return keeps(rule, *objection)
         if rule is Rule.ORPHAN and self._ground.points:
             return keeps(rule, Reason.NEEDED, f"{len(self._ground.points)} recovery points of it are kept")
@@ -91,19 +89,23 @@ class Logs:
                     return keeps(rule, Reason.UNREADABLE, f"{_RECEIVED}/{stream}/{name}: {found.problem}")
                 ranges = hull((*ranges, *found.ranges))
                 segments, records = segments + 1, records + found.records
-        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges):
+        if objection := self._stored(ranges, generation):
             return keeps(rule, *objection)
         return goes(rule, f"the {records:,} records in {segments} segments of start {start} of generation {generation} "
                     f"are processed: {cleanup_proofs.in_words(ends_of(ranges))}")
 
+    def _stored(self, ranges: tuple[OffsetRange, ...], generation: int) -> Objection | None:
+        """What stands against letting go of records with these offsets."""
+        proofs = self._proofs
+        return proofs.unprocessed(ranges, generation) or proofs.lost(ranges) or proofs.needed(ranges)
+
     def _judged(self, rule: Rule, found: Segment, generation: int) -> Verdict:
-        objection: Objection | None
         if found.problem is not None:
             return keeps(rule, Reason.UNREADABLE, found.problem)
         if not found.chunks:
             return keeps(rule, Reason.UNREADABLE, "nothing is in it yet")
         ranges = hull(found.ranges)
-        if objection := self._proofs.unprocessed(ranges, generation) or self._proofs.needed(ranges):
+        if objection := self._stored(ranges, generation):
             return keeps(rule, *objection)
         return goes(rule, f"its {found.records:,} records are processed: {cleanup_proofs.in_words(found.ends)}")
 

@@ -63,6 +63,12 @@ class Proofs:
         self._needs: dict[TopicPartition, list[_Need]] | None = None
         self._lost: tuple[OffsetRange, ...] | None = None
         self._lost_unknown: str | None = None
+        #: The ids that recovery points of a generation give for a topic.
+        self._ids: dict[tuple[int | None, str], set[str | None]] = {}
+        for point in ground.points or ():
+            for topic, found in point.topic_ids.items():
+                if found is not None:
+                    self._ids.setdefault((point.generation, topic), set()).add(found)
         #: Why nothing at all may go.
         self.against_all = self._against_all()
 
@@ -88,7 +94,7 @@ class Proofs:
         if own is None or own.problem is not None:
             return Reason.UNREADABLE, own.problem if own is not None and own.problem else (
                 f"nothing is known of generation {generation}")
-        if not all(map(own.has, ranges)):
+        if not _are_within(ranges, own.counted):
             if (objection := self._other_topic(ranges, generation)) is not None:
                 return objection
             for held in ranges:
@@ -97,25 +103,34 @@ class Proofs:
                     return Reason.UNPROCESSED, f"it holds {at} up to {held.until}; nothing says what is processed"
                 if held.until > until:
                     return Reason.UNPROCESSED, f"it holds {at} up to {held.until}, and {until} is processed"
-            if passed := _overlap(ranges, state.skipped):
-                return Reason.UNPROCESSED, f"{passed} were skipped by a restore: they are in no batch"
-        return self._lost_there(ranges)
+            if not _are_within(ranges, self._counted(generation)):
+                return Reason.UNPROCESSED, "a restore went past some of its offsets: they are in no batch that counts"
+        return None
+
+    def _counted(self, generation: int) -> list[OffsetRange]:
+        """What batches took that count, of the very topics that `generation` read.
+
+        Later generations cannot have read an older topic of that name. Earlier ones may have: recovery points tell.
+        """
+        now = self._ground.kafka.topic_ids
+        return [taken for number, each in self._ground.state.generations.items() for taken in each.counted
+                if number >= generation or self._ids.get((number, taken.topic)) == {now.get(taken.topic)}]
 
     def _other_topic(self, ranges: tuple[OffsetRange, ...], generation: int) -> Objection | None:
         """Offsets of two topics of one name cannot be compared: recovery points must show that it is the same one."""
         for topic in sorted({held.topic for held in ranges}):
             now = self._ground.kafka.topic_ids.get(topic)
-            then = {each.topic_ids.get(topic) for each in self._ground.points or () if each.generation == generation}
-            if generation == self._ground.state.current and (now is None or not then - {now, None}):
+            then = self._ids.get((generation, topic), set())
+            if generation == self._ground.state.current and (now is None or then <= {now}):
                 continue  # a job ends when its topic was made again, and begins a generation for the new one
-            if then - {now, None}:
+            if now is not None and then - {now}:
                 return Reason.UNPROVEN, f"{topic} was deleted and made again since"
             if now is None or now not in then:
                 return Reason.UNPROVEN, (f"no recovery point of generation {generation} shows that {topic} is still "
                                          "the same topic")
         return None
 
-    def _lost_there(self, ranges: tuple[OffsetRange, ...]) -> Objection | None:
+    def lost(self, ranges: tuple[OffsetRange, ...]) -> Objection | None:
         """What is counted as lost lies below what is processed, and in no sink: a log may hold the only copy."""
         if gone := _overlap(ranges, (*self._ground.state.lost, *self._logged_losses())):
             return Reason.UNPROCESSED, f"{gone} are counted as lost: this may be the only copy"
@@ -193,6 +208,21 @@ def _of_log(point: KeptPoint, ground: Ground) -> Iterator[tuple[TopicPartition, 
     known = ground.state.generations.get(point.generation or 0)
     if known is None or known.approach == "receiver":
         yield from ((at, offset, None) for at, offset in point.processed.items())
+
+
+def _are_within(ranges: Iterable[OffsetRange], others: Iterable[OffsetRange]) -> bool:
+    """Whether each offset of `ranges` is in one of the others."""
+    by_partition: dict[TopicPartition, list[OffsetRange]] = {}
+    for other in sorted(others):
+        by_partition.setdefault(other.topic_partition, []).append(other)
+    for held in ranges:
+        reached = held.first
+        for other in by_partition.get(held.topic_partition, ()):
+            if other.first <= reached:
+                reached = max(reached, other.until)
+        if reached < held.until:
+            return False
+    return True
 
 
 def _overlap(ranges: Iterable[OffsetRange], others: Iterable[OffsetRange]) -> str | None:

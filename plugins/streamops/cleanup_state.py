@@ -34,8 +34,8 @@ class Evidence(Files, Protocol):
 class PipelineState:
     """What a state directory says. `current` is None before the first start; `epoch` is the newest lease's.
 
-    `processed`: every offset below is in the sink, by the batch log, but for those that were `skipped`: a restore went
-    past them. `lost` is what restores recorded as gone from Kafka. `generations` are all up to the current one.
+    `processed`: where the next batch begins. Not every offset below it is in the sink: a restore may have gone past
+    some. `lost` is what restores recorded as gone from Kafka. `generations` are all up to the current one.
     `pipelines` are the names that the files give. `undo_point` is the recovery point that an undo of the last restore
     goes back to. `newest_ms` is the latest time that a file names (UTC, ms since 1970). `problem` says why nothing in
     the directory can be judged.
@@ -43,7 +43,6 @@ class PipelineState:
 
     current: int | None = None
     processed: Offsets = field(default_factory=dict)
-    skipped: tuple[OffsetRange, ...] = ()
     lost: tuple[OffsetRange, ...] = ()
     epoch: int | None = None
     generations: Mapping[int, GenerationEnds] = field(default_factory=dict)
@@ -139,7 +138,6 @@ def _observed(files: Files) -> PipelineState:
     return PipelineState(
         current=current.number,
         processed=advance(current.start, head.ranges if head is not None else ()),
-        skipped=generation_lives.uncovered(files, lives, current.superseded),
         epoch=epoch,
         lost=tuple(lost for each in lives if each.opened is not None and each.opened.restored is not None
                    for lost in each.opened.restored.lost),

@@ -1,4 +1,4 @@
-"""What became of each generation: how far it came, and which offsets no batch has that counts.
+"""What became of each generation: how far it came, and which of its offsets are in batches that count.
 
 Pure but for reading files, through whatever has `read` and `names` (see batch_log.Files).
 """
@@ -6,7 +6,7 @@ Pure but for reading files, through whatever has `read` and `names` (see batch_l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from streamops import batch_log, generations
@@ -22,23 +22,23 @@ from streamops.superseded import Superseded
 class GenerationEnds:
     """How far a generation's plans, checkpoint and batch log go: each partition's first offset above all of them.
 
-    What receivers stored is not among them: logs are read one by one. Its batch log goes from `start` to `logged`, and
-    `last_batch` is the last in it; `counts`: no batch of it is superseded. `problem` says why nothing is known.
+    What receivers stored is not among them: logs are read one by one. `counted` is what batches took that count, one
+    range a partition, and `last_batch` the last in the batch log. `problem` says why nothing is known.
     """
 
     number: int
     approach: str = ""
-    ends: Offsets = field(default_factory=dict)
     start: Offsets = field(default_factory=dict)
-    logged: Offsets = field(default_factory=dict)
-    counts: bool = False
+    ends: Offsets = field(default_factory=dict)
+    counted: tuple[OffsetRange, ...] = ()
     last_batch: int | None = None
     problem: str | None = None
 
-    def has(self, held: OffsetRange) -> bool:
-        """Whether these offsets are in its own batch log, in batches that count."""
-        at = held.topic_partition
-        return self.counts and self.start.get(at, 0) <= held.first and held.until <= self.logged.get(at, -1)
+    @property
+    def ranges(self) -> tuple[OffsetRange, ...]:
+        """From its start to its ends."""
+        begun = {at: min(self.start.get(at, 0), until) for at, until in self.ends.items()}
+        return tuple(OffsetRange(*at, begun[at], until) for at, until in sorted(self.ends.items()))
 
 
 @dataclass(frozen=True)
@@ -71,40 +71,8 @@ def read(files: Files, number: int) -> Life:
     return Life(number, generations.read(files, number), batch_log.read_head(files, number))
 
 
-def uncovered(files: Files, lives: Iterable[Life], superseded: Superseded) -> tuple[OffsetRange, ...]:
-    """Offsets between the first start and what is processed that are in no batch that counts. Raises StateError.
-
-    Of a generation that is superseded in part, what comes before the first superseded batch counts, and no more.
-    """
-    covered: dict[TopicPartition, list[tuple[int, int]]] = {}
-    for life in lives:
-        if life.opened is None:
-            continue
-        last = life.head.batch if life.head is not None else -1
-        begun = [span.first for span in superseded.spans if span.generation == life.number and span.first <= last]
-        ends: Mapping[TopicPartition, int] = life.ends
-        if begun:
-            entry = next(batch_log.entries(files, life.number, min(begun)))
-            ends = {taken.topic_partition: taken.first for taken in entry.ranges}
-        for at, first in life.opened.start.items():
-            covered.setdefault(at, []).append((first, max(first, ends.get(at, first))))
-        for at, until in ends.items():  # a partition that was added begins at 0
-            if at not in life.opened.start:
-                covered.setdefault(at, []).append((0, until))
-    return tuple(OffsetRange(*at, *hole) for at, held in sorted(covered.items()) for hole in _holes(held))
-
-
-def _holes(intervals: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """What lies between the first and the last of them, and in none."""
-    reached: int | None = None
-    for first, until in sorted(intervals):
-        if reached is not None and reached < first:
-            yield reached, first
-        reached = until if reached is None else max(reached, until)
-
-
 def ends(files: Files, life: Life, superseded: Superseded) -> GenerationEnds:
-    """How far a generation goes."""
+    """How far a generation goes. Raises StateError where a batch is missing in its log."""
     if life.opened is None:
         missing = f"{generations.path(life.number)} is missing: nobody knows what it was"
         return GenerationEnds(life.number, problem=missing)
@@ -120,8 +88,24 @@ def ends(files: Files, life: Life, superseded: Superseded) -> GenerationEnds:
         for at, offset in each.items():
             furthest[at] = max(offset, furthest.get(at, 0))
     last = life.head.batch if life.head is not None else None
-    counts = not any(span.generation == life.number and span.first <= (last or 0) for span in superseded.spans)
-    return GenerationEnds(life.number, approach, furthest, life.opened.start, life.ends, counts, last)
+    counted = _counted(files, life, superseded)
+    return GenerationEnds(life.number, approach, life.opened.start, furthest, counted, last)
+
+
+def _counted(files: Files, life: Life, superseded: Superseded) -> tuple[OffsetRange, ...]:
+    """What the batches of a generation took that count, one range a partition. Raises StateError.
+
+    Of a generation that is superseded in part, that is what comes before the first superseded batch, and no more.
+    """
+    assert life.opened is not None
+    last = life.head.batch if life.head is not None else -1
+    gone = [span.first for span in superseded.spans if span.generation == life.number and span.first <= last]
+    until: Mapping[TopicPartition, int] = life.ends
+    if gone:
+        entry = next(batch_log.entries(files, life.number, min(gone)))
+        until = {taken.topic_partition: taken.first for taken in entry.ranges}
+    start = life.opened.start  # a partition that it does not name was added, and begins at 0
+    return tuple(OffsetRange(*at, start.get(at, 0), end) for at, end in sorted(until.items()) if start.get(at, 0) < end)
 
 
 def _planned(files: Files, number: int) -> Iterator[Offsets]:
