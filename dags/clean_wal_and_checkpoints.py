@@ -75,7 +75,9 @@ with DAG(
 
         declared, wanted = pipelines.load(FILE), params["pipelines"]
         if dag_run.run_type == "scheduled" and not wanted:
-            wanted = cleanups.due(declared, prev_start_date_success, datetime.now(UTC))
+            # Airflow hands in a stand-in, which is never None but false where there was no such run.
+            last = datetime.fromisoformat(prev_start_date_success.isoformat()) if prev_start_date_success else None
+            wanted = cleanups.due(declared, last, datetime.now(UTC))
             if not wanted:
                 return
         with cleanups.Cleanups(declared, print) as cleaning:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from streamops import snapshots
 from streamops.cleanup import Item, Reason, Totals
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from streamops.adapters.quarantine import Held, Outcome
 
 Say = Callable[[str], object]
+_Each = TypeVar("_Each")
+
+#: Seconds between two lines of progress.
+_SAY_EVERY_S = 2.0
 
 FORMAT = "streamops.cleanup_plan/1"
 
@@ -133,7 +138,7 @@ class Cleanups:
                 met = -1
                 try:
                     with place.locked(self._say) as lock:
-                        for item in place.apply(lock, items, self._say):
+                        for item in self._told(place.name, place.apply(lock, items, self._say)):
                             yield place.name, item
                 except (StreamopsError, OSError, RuntimeError) as error:
                     errors.append(_worded(place, error))
@@ -175,11 +180,21 @@ class Cleanups:
             try:
                 with place.locked(self._say) as lock:
                     place.quarantine.finish_interrupted(self._say)
-                    yield from place.restore(lock, [each for each in place.quarantine.held() if wanted(each)])
+                    chosen = [each for each in place.quarantine.held() if wanted(each)]
+                    yield from self._told(f"{name}, {len(chosen):,} things", place.restore(lock, chosen))
             except (StreamopsError, OSError, RuntimeError) as error:
                 raise _worded(place, error) from error
         if errors:
             raise errors[0]
+
+    def _told(self, what: str, found: Iterable[_Each]) -> Iterator[_Each]:
+        """The same things, and a line every two seconds on how many they are."""
+        said_s = time.monotonic()
+        for count, each in enumerate(found, 1):
+            if time.monotonic() - said_s >= _SAY_EVERY_S:
+                said_s = time.monotonic()
+                self._say(f"{what}: {count:,} done")
+            yield each
 
     def _places(self, names: Iterable[str], errors: list[StreamopsError]) -> Iterator[Place]:
         """One after the other; `errors` says which could not be reached."""

@@ -167,6 +167,7 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
         more = json.loads(streamops("feed", "--topic", TOPIC, str(text), "--json").stdout)["acknowledged"]
         wait_until(lambda before=before, more=more: covered(files) >= before + more, "the job goes on")
     streamops("verify", PIPELINE)
+    assert sum(entry.rows for entry in entries(files)) == covered(files), "each record is one row"
     streamops("stop", PIPELINE, "--yes", "--within", "10")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamops.adapters import file_stores
 from streamops.adapters.connections import Connection, connection
 from streamops.adapters.state_files import StateFiles
 from streamops.errors import StateError, UnavailableError
@@ -47,6 +48,23 @@ def test_a_file_is_read_as_it_was_written(files: StateFiles) -> None:
     with opened:
         opened.seek(2)
         assert opened.read() == "üße\n".encode()
+
+
+def test_of_a_large_file_as_much_is_read_as_is_looked_at(files: StateFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_stores, "HDFS_WHOLE_BYTES", 1000)
+    monkeypatch.setattr(file_stores, "HDFS_RANGE_BYTES", 100)
+    text = "".join(f"{number:07d}\n" for number in range(1000))
+    files.replace("large", text)
+    opened = files.open("large")
+    assert opened is not None
+    with opened:
+        assert opened.seek(0, os.SEEK_END) == 8000
+        opened.seek(8 * 500)
+        assert opened.read(16) == b"0000500\n0000501\n"
+        opened.seek(-8, os.SEEK_END)
+        assert opened.read() == b"0000999\n"
+        opened.seek(0)
+        assert opened.read().decode() == text
 
 
 def test_an_empty_file_is_there(files: StateFiles) -> None:

@@ -26,6 +26,7 @@ from streamops.adapters.state_files import StateFiles
 from streamops.cleanup import Found, Item, Reason, Rule
 from streamops.cleanup_folders import Quarantined
 from streamops.cleanup_paths import Root
+from streamops.errors import RefusedError
 from streamops.quarantined import MOST_MOVES, Taken
 from streamops.seen import Kind
 
@@ -75,6 +76,13 @@ class Place(ABC):
             yield self._take, others
         if purged:
             yield self._purge, purged
+
+    def found(self, item: Item) -> Found | Item | None:
+        """What is at an item's path now; the item, kept, where a link is on the way."""
+        try:
+            return found_of(self.quarantine.observe(item.path))
+        except RefusedError as error:
+            return kept(item, Reason.REFUSED_PATH, error.found)
 
     # Into quarantine
 

@@ -33,6 +33,10 @@ NAMENODE_HTTP_PORT = 9870
 HDFS_TIMEOUT_S = 30.0
 
 
+#: Files on HDFS up to this size are read whole; of larger ones (a write-ahead log's segment may have gigabytes) as much
+#: as is looked at, in requests of a range each.
+HDFS_WHOLE_BYTES, HDFS_RANGE_BYTES = 8 * 2**20, 2**18
+
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -167,14 +171,18 @@ class HdfsStore:
             session.trust_env = False  # a proxy of the environment does not know this machine by that name
         self.filesystem = filesystem
 
-    def read(self, path: str) -> bytes:
-        answer = self.filesystem._call("OPEN", path=path, redirect=False)
+    def read(self, path: str, **part: str) -> bytes:
+        """The whole file, or the part that WebHDFS's `offset` and `length` say."""
+        answer = self.filesystem._call("OPEN", path=path, redirect=False, **part)
         if location := answer.headers.get("Location"):
             answer = _accepted(self.filesystem.session.get(self.filesystem._apply_proxy(location)))
         return bytes(answer.content)
 
     def open(self, path: str) -> BinaryIO:
-        return io.BytesIO(self.read(path))
+        size = self.size(path)
+        if size <= HDFS_WHOLE_BYTES:
+            return io.BytesIO(self.read(path))
+        return cast(BinaryIO, io.BufferedReader(_HdfsRanges(self, path, size), HDFS_RANGE_BYTES))
 
     def names(self, directory: str) -> list[str]:
         listed = self.filesystem._call("LISTSTATUS", path=directory).json()["FileStatuses"]["FileStatus"]
@@ -216,6 +224,36 @@ class HdfsStore:
         finally:
             with contextlib.suppress(OSError, RuntimeError):  # what it failed with is what the caller must know
                 self.filesystem._call("DELETE", method="delete", path=temporary, recursive="false")
+
+
+class _HdfsRanges(io.RawIOBase):
+    """A large file on HDFS, of which as much is fetched as is read."""
+
+    def __init__(self, store: HdfsStore, path: str, size: int) -> None:
+        self._store, self._path, self._size, self._at = store, path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        part = self._store.read(self._path, offset=str(self._at), length=str(length))
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 class ObjectStore:

@@ -104,6 +104,9 @@ class LocalTree:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                except PermissionError as error:
+                    yield Seen(above + entry.name, Kind.OTHER, 0, 0, _words(error))
+                    continue
                 path = above + entry.name
                 mode = found.st_mode
                 if stat.S_ISREG(mode):

@@ -22,7 +22,7 @@ from streamops.adapters.action_lease import now
 from streamops.adapters.cleaning_lock import CleaningLock
 from streamops.adapters.file_trees import Tree
 from streamops.adapters.state_files import StateFiles
-from streamops.errors import StateError
+from streamops.errors import RefusedError, StateError
 from streamops.quarantined import DIRECTORY, Intent, Taken
 from streamops.seen import Kind, Seen
 
@@ -95,12 +95,13 @@ class Quarantine:
 
     def _move(self, run: int, move: Taken) -> str | None:
         """Why it was kept, or None."""
-        seen = self.observe(move.path)
-        if (differs := difference(move, seen)) is not None:
-            return differs
         target = quarantined.held_path(run, move.path)
         try:
+            if (differs := difference(move, self.observe(move.path))) is not None:
+                return differs
             self._tree.move(move.path, target)
+        except RefusedError as error:
+            return error.found
         except FileNotFoundError:
             return "it is gone: somebody else removed it"
         except FileExistsError:
@@ -166,11 +167,22 @@ class Quarantine:
     def held(self) -> Iterator[Held]:
         """Everything in quarantine, oldest run first."""
         for run in self.runs():
+            if not quarantined.intents(self._files.names(quarantined.run_path(run))):
+                yield from self._without_intent(run)
             for intent in self._intents(run):
                 done_ms = self._done_ms(intent)
                 for move in intent.moves:
                     if self._tree.look(quarantined.held_path(run, move.path)) is not None:
                         yield Held(intent.of, run, intent.at, move, done_ms)
+
+    def _without_intent(self, run: int) -> Iterator[Held]:
+        """What a run moved after another one thought it dead, found it empty, and dropped its records."""
+        place = f"{quarantined.files_path(run)}/"
+        for seen in self._tree.walk(place.rstrip("/")):
+            if seen.kind is not Kind.FOLDER:
+                path = seen.path.removeprefix(place)
+                lost = Taken(path, seen.kind, seen.size_bytes, seen.modified_ms, "unknown", "its record is gone")
+                yield Held(self._of, run, "", lost, None)
 
     def _intents(self, run: int) -> Iterator[Intent]:
         for number in quarantined.intents(self._files.names(quarantined.run_path(run))):

@@ -25,7 +25,11 @@ class HdfsTree:
         levels = [(start, self._entries(start))]
         while levels:
             above, entries = levels[-1]
-            status = next(entries, None)
+            try:
+                status = next(entries, None)
+            except PermissionError as error:  # it comes once more, with the problem
+                yield Seen(above, Kind.FOLDER, 0, 0, str(error)[:200])
+                status = None
             if status is None:
                 levels.pop()
                 continue

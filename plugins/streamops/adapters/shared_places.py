@@ -41,9 +41,14 @@ class SharedPlace(Place):
         return cleanup_folders.quarantine_items(self.root, found, self._settings, now_ms())
 
     def again(self, planned: list[Item]) -> list[Item]:
-        found = {item.path: found_of(self._observed(item.path)) for item in planned}
-        now = {item.path: item for item in self._judged(self.root, [each for each in found.values() if each])}
-        return [recheck(item, found[item.path], now.get(item.path)) for item in planned]
+        found = {item.path: self.found(item) for item in planned}
+        listing = [each for each in found.values() if isinstance(each, Found)]
+        now = {item.path: item for item in self._judged(self.root, listing)}
+        judged = []
+        for item in planned:
+            seen = found[item.path]
+            judged.append(seen if isinstance(seen, Item) else recheck(item, seen, now.get(item.path)))
+        return judged
 
     def taken(self, item: Item) -> Taken:
         observed = self._observed(item.path)

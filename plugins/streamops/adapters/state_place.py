@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from streamops import cleanup_folders, cleanup_groups, generations, quarantined
+from streamops import cleanup_folders, cleanup_groups, quarantined
 from streamops.adapters.cleaning_lock import CleaningLock
 from streamops.adapters.cleanup_ground import GroundReader, now_ms
-from streamops.adapters.cleanup_place import Place, Say, found_of, kept
+from streamops.adapters.cleanup_place import Place, Say, kept
 from streamops.adapters.file_trees import Tree
 from streamops.adapters.quarantine import Held, Outcome
 from streamops.cleanup import Found, Item, Reason, Rule
@@ -18,7 +18,7 @@ from streamops.cleanup_folders import Quarantined
 from streamops.cleanup_judge import Judge, recheck
 from streamops.cleanup_paths import Root
 from streamops.cleanup_state import Ground
-from streamops.errors import StreamopsError
+from streamops.errors import ConfigurationError, StateError, StreamopsError
 from streamops.pipeline import Cleanup, Pipeline
 from streamops.quarantined import Taken
 from streamops.seen import Kind
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Folders below which a folder that became empty is removed. No driver makes these before it puts a file into them,
 #: but in the current generation, which is left alone while a driver may live.
-_EMPTIED = ("checkpoint/", "plans/", "output/_aside/", "batch_log/")
+_EMPTIED = ("checkpoint/", "plans/", "output/_aside/")
 
 #: Seconds between two lines of progress.
 SAY_EVERY_S = 2.0
@@ -66,7 +66,7 @@ class StatePlace(Place):
     def _judged_files(self, ground: Ground, say: Say) -> Iterator[Item]:
         judge, said_s, count, going = Judge(ground, self.files), time.monotonic(), 0, 0
         for found in self._listing(say):
-            item = judge.item(found)
+            item = self._item(judge, found)
             count, going = count + 1, going + item.goes
             if not count % 256 and time.monotonic() - said_s >= SAY_EVERY_S:
                 said_s = time.monotonic()
@@ -77,11 +77,9 @@ class StatePlace(Place):
         """Every file and link but those in quarantine."""
         inside = f"{quarantined.DIRECTORY}/"
         for seen in self.tree.walk(skip=quarantined.DIRECTORY):
-            if seen.kind is Kind.FOLDER:
-                if seen.problem is not None:
-                    say(f"{self.name}: the folder {seen.path} cannot be listed, so all in it is kept: {seen.problem}")
-                continue
-            if not seen.path.startswith(inside):
+            if seen.problem is not None:
+                say(f"{self.name}: {seen.path} cannot be looked at, so it is kept with all in it: {seen.problem}")
+            elif seen.kind is not Kind.FOLDER and not seen.path.startswith(inside):
                 yield Found(seen.path, seen.size_bytes, seen.modified_ms, link=seen.kind is not Kind.FILE)
 
     def _groups(self, ground: Ground, say: Say) -> Iterator[Item]:
@@ -119,9 +117,18 @@ class StatePlace(Place):
         judge = Judge(ground, self.files)
         judged = []
         for item in planned:
-            found = found_of(self.quarantine.observe(item.path))
-            judged.append(recheck(item, found, None if found is None else judge.item(found)))
+            found = self.found(item)
+            judged.append(found if isinstance(found, Item) else recheck(
+                item, found, None if found is None else self._item(judge, found)))
         return judged
+
+    def _item(self, judge: Judge, found: Found) -> Item:
+        """What becomes of a file; one that may not be read is kept, and so does the rest not fail for it."""
+        try:
+            return judge.item(found)
+        except (ConfigurationError, StateError) as error:
+            return Item(self.root.url, found.path, found.size_bytes, found.modified_ms, None,
+                        reason=Reason.UNREADABLE, words=error.found)
 
     def _grouped(self, chunk: list[Item]) -> Iterator[tuple[Callable[[CleaningLock, list[Item]], Iterator[Item]],
                                                             list[Item]]]:
@@ -198,11 +205,12 @@ class StatePlace(Place):
         ground = self._ground
         assert ground is not None
         current = ground.state.current
-        spared = "" if ground.living is False or current is None else generations.checkpoint_path(current)
+        alone = ground.living is False or current is None
+        spared = () if alone else (f"checkpoint/{current:06d}/", f"plans/{current:06d}/")
         folders = {each.path.rpartition("/")[0] for each in moved}
         for path in sorted(folders, key=lambda path: -path.count("/")):
             at = path
-            while at.startswith(_EMPTIED) and not (spared and f"{at}/".startswith(f"{spared}/")):
+            while at.startswith(_EMPTIED) and not f"{at}/".startswith(spared):
                 try:
                     if not self.tree.remove_folder(at):
                         break
