@@ -10,11 +10,14 @@ import pytest
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
+from streamops import generations
 from streamops.adapters.database.drills import Drills
 from streamops.adapters.database.session import Database
 from streamops.adapters.database.upgrade import upgrade
+from streamops.adapters.state_files import StateFiles
 from streamops.cli.main import build
 from streamops.drills import Drill, DrillState, InflictedFault, Surroundings
+from streamops.generations import Generation
 from streamops.recovery_times import RecoveryTimes
 from streamops.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
 
@@ -108,6 +111,18 @@ def test_compare_passes_and_fails(store: Drills, tmp_path: Path) -> None:
     assert (data["passed"], data["drills"], data["groups"][0]["new"]["count"]) == (False, [slow], 10)
     assert run("compare", "1").exit_code == 0
     assert "drill 77 is not there" in str(run("compare", "77").exception)
+
+
+def test_judge_without_a_ledger(store: Drills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the batch log alone; no broker is asked. A generation that is missing is no proof."""
+    url = {"conn_type": "generic", "extra": {"url": f"file://{tmp_path}"}}
+    monkeypatch.setenv("AIRFLOW_CONN_STREAMOPS_STORAGE", json.dumps(url))
+    found = run("judge", "canary")
+    assert (found.exit_code, found.output.splitlines()[0]) == (0, "exact: by the batch log alone")
+    opened = Generation("canary", 2, "direct", {}, "test", NOW.isoformat())
+    StateFiles(f"file://{tmp_path}/canary").write_new(generations.path(2), opened.to_json())
+    found = run("judge", "canary", "--json")
+    assert (found.exit_code, json.loads(found.output)["outcome"]) == (7, "wrong")
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "compare", "judge"])

@@ -93,7 +93,7 @@ def test_nothing_was_done() -> None:
     only(found, {})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_exactly_what_was_done_is_found(data: st.DataObject) -> None:
     """Any interleaving: records are lost by job or broker, doubled, moved to later batches and altered."""

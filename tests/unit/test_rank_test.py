@@ -66,8 +66,8 @@ def alarms(slower: float, tries: int, new: int, before: int) -> float:
 
 
 def test_false_alarms_are_as_rare_as_it_says() -> None:
-    """Of 3,000 comparisons of the same with the same, 30 may fail; three standard deviations are 16 more."""
-    assert alarms(1.0, 3000, 10, 30) <= 0.01 + 3 * (0.01 * 0.99 / 3000) ** 0.5
+    """Of 2,000 comparisons of the same with the same, 20 may fail; three standard deviations are 13 more."""
+    assert alarms(1.0, 2000, 10, 30) <= 0.01 + 3 * (0.01 * 0.99 / 2000) ** 0.5
 
 
 def test_what_is_slower_by_half_is_found() -> None:

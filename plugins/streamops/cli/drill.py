@@ -79,7 +79,8 @@ def judge(
 
     chosen = declared(pipelines).pipeline(pipeline)
     sent = ledger_files.read(ledger) if ledger else None
-    verdict = drill_evidence.judge(pipeline, state_files(chosen), sent, connection(chosen.connections.kafka))
+    kafka = connection(chosen.connections.kafka) if sent is not None else None
+    verdict = drill_evidence.judge(pipeline, state_files(chosen), sent, kafka)
     typer.echo(json.dumps(verdict.as_dict()) if as_json else verdict.describe())
     if verdict.outcome != "exact":
         raise typer.Exit(AlarmError.exit_code)
