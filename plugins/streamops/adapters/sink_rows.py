@@ -87,8 +87,8 @@ def _counted(files: StateFiles, start: Offsets) -> _Counted:
 
 
 def _back_to_a_hole(files: StateFiles, generation: int) -> Iterator[Entry]:
-    """Entries from the newest back. Where the log lacks one, what is older counts as well: its own proof names the hole,
-    and the records that are missing with it are to be found, not to keep the others from being judged."""
+    """Entries from the newest back. Where the log lacks one, all that is older counts: the log's own proof names the
+    hole, and the records that are missing with it are to be found, not to keep the others from being judged."""
     with suppress(StateError):
         yield from batch_log.newest_first(files, generation)
 
