@@ -45,6 +45,17 @@ def test_one_drill_at_a_time_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> 
         assert (tmp_path / "drills" / "lock").read_text() == f"process {os.getpid()}"
 
 
+def test_the_drill_that_goes_on_is_known(tmp_path: Path) -> None:
+    journal = OpenFaults(tmp_path)
+    assert journal.drill() is None
+    with journal.alone():
+        journal.mark_drill(12)
+    assert OpenFaults(tmp_path).drill() == 12
+    journal.mark_drill(None)
+    journal.mark_drill(None)
+    assert journal.drill() is None
+
+
 def test_canaries_that_drills_have_started_are_known_until_they_are_stopped(tmp_path: Path) -> None:
     journal = OpenFaults(tmp_path)
     assert journal.started() == []

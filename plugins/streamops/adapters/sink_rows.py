@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from streamops import batch_log, generations
 from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import OUTPUT
+from streamops.batch_log import OUTPUT, Entry
 from streamops.errors import StateError
 from streamops.offsets import Offsets, TopicPartition
 from streamops.superseded import NOTHING, Superseded
@@ -75,7 +76,7 @@ def _counted(files: StateFiles, start: Offsets) -> _Counted:
     last = (0, -1)
     for number in range(current.number if current is not None else 0, 0, -1):
         first[number] = 0
-        for entry in batch_log.newest_first(files, number):
+        for entry in _back_to_a_hole(files, number):
             last = max(last, (number, entry.batch))
             if all(taken.until <= start.get(taken.topic_partition, taken.until) for taken in entry.ranges):
                 # It ends where the drill began, and so does all before it.
@@ -83,6 +84,13 @@ def _counted(files: StateFiles, start: Offsets) -> _Counted:
                 return _Counted(first, rows, last, current.superseded if current else NOTHING)
             rows[number, entry.batch] = entry.rows
     return _Counted(first, rows, last, current.superseded if current else NOTHING)
+
+
+def _back_to_a_hole(files: StateFiles, generation: int) -> Iterator[Entry]:
+    """Entries from the newest back. Where the log lacks one, all that is older counts: the log's own proof names the
+    hole, and the records that are missing with it are to be found, not to keep the others from being judged."""
+    with suppress(StateError):
+        yield from batch_log.newest_first(files, generation)
 
 
 def _numbered(

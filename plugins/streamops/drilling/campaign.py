@@ -158,23 +158,16 @@ def _healed(journal: OpenFaults, declared: Pipelines, settings: Settings, say: S
             # Its pipeline may be undeclared by now; what it hit is in the record.
             scene = Scene(declared.pipeline(opened.pipeline), backends.of(opened.backend), settings, say)
             heal_one(opened, scene, journal)
-            _say_in_database(opened.drill, opened.number, say)
+            if opened.drill is not None and opened.number is not None:
+                store().healed(opened.drill, opened.number, datetime.now(UTC))
         except StreamopsError as error:
             errors.append(error)
+    if (killed := journal.drill()) is not None:
+        store().finish(killed, DrillState.ENDED, datetime.now(UTC), None, "it was killed before its verdict")
+        journal.mark_drill(None)
     if errors:
         raise errors[0] if len(errors) == 1 else StateError("\n".join(map(str, errors)))
     return len(left)
-
-
-def _say_in_database(drill: int | None, number: int | None, say: Say) -> None:
-    if drill is None or number is None:
-        return
-    try:
-        drills, now = store(), datetime.now(UTC)
-        drills.healed(drill, number, now)
-        drills.finish(drill, DrillState.ENDED, now, None, "it was killed; the next one has healed its fault")
-    except StreamopsError as error:
-        say(f"not in the database: {error.found}")
 
 
 def known() -> list[tuple[str, str, str]]:

@@ -94,6 +94,7 @@ class PipelineDrill:
                 preflight.take_point(pipeline, self._say)
                 self._require_targets()
                 self._number = self._drills.begin(drill)
+                self._journal.mark_drill(self._number)
                 self._say(f"drill {self._number} ({self._key}): seed {self._request.seed}, "
                           f"{len(self._strikes)} faults on {pipeline.name}")
                 self._inflict_and_judge(close)
@@ -151,6 +152,7 @@ class PipelineDrill:
 
     def _finish(self, state: DrillState, verdict: Verdict | None, error: str | None) -> None:
         self._drills.finish(self._number, state, datetime.now(UTC), verdict, error)
+        self._journal.mark_drill(None)
         self._say(f"drill {self._number}: {state}" + (f": {error}" if error else ""))
 
     @contextlib.contextmanager

@@ -26,6 +26,7 @@ class OpenFaults:
     def __init__(self, home: Path) -> None:
         self._folder = home / "drills" / "open"
         self._started = home / "drills" / "started"
+        self._running = home / "drills" / "running"
         self._lock = home / "drills" / "lock"
 
     @contextlib.contextmanager
@@ -79,6 +80,20 @@ class OpenFaults:
     def started(self) -> list[str]:
         """Canaries that drills have started and not stopped yet."""
         return sorted(path.name for path in self._started.glob("*"))
+
+    def mark_drill(self, number: int | None) -> None:
+        """Which drill of our database goes on; None when it has an end there."""
+        if number is None:
+            self._running.unlink(missing_ok=True)
+        else:
+            self._running.write_text(str(number), "utf-8")
+
+    def drill(self) -> int | None:
+        """The drill that goes on, or was killed before it had an end."""
+        try:
+            return int(self._running.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
 
     def _path(self, fault: OpenFault) -> Path:
         return self._folder / f"{fault.id}.json"

@@ -28,6 +28,8 @@ from streamops.settings import Settings
 
 #: Between two looks at the batch log: a tenth of the shortest interval that is of use.
 _LOOK_S = 0.2
+#: Between two listings of the batch log, while the next batch is awaited.
+_LIST_S = 2.0
 #: Between two questions to a master or to brokers.
 _ASK_S = 0.5
 _ASK_WITHIN_S = 3.0
@@ -53,6 +55,7 @@ class Watch:
         self._executors: frozenset[str] | None = None
         self._broker: Broker | None = None
         self._known = 0
+        self._listed_at_s = 0.0
 
     def __enter__(self) -> Self:
         with contextlib.suppress(StreamopsError):
@@ -99,7 +102,10 @@ class Watch:
     def _look_at_batches(self) -> None:
         last = self.last
         if last is not None:
-            found = self._files.read(batch_log.entry_path(last.generation, last.batch + 1))
+            following = last.batch + 1
+            found = self._files.read(batch_log.entry_path(last.generation, following))
+            if found is None and (newest := self._newest_listed(last)) is not None:
+                found = self._files.read(batch_log.entry_path(last.generation, newest))
             if found is not None:
                 entry = batch_log.Entry.from_json(found)
                 self._batches.append(SeenBatch(time.monotonic(), entry.generation, entry.batch,
@@ -112,6 +118,16 @@ class Watch:
         if head is not None:
             ends: Offsets = {TopicPartition(each.topic, each.partition): each.until for each in head.ranges}
             self._batches.append(SeenBatch(time.monotonic(), head.generation, head.batch, ends))
+
+    def _newest_listed(self, last: SeenBatch) -> int | None:
+        """The newest batch behind one that is missing: a job that skips batches is what a drill is there to find."""
+        now_s = time.monotonic()
+        if now_s - self._listed_at_s < _LIST_S:
+            return None
+        self._listed_at_s = now_s
+        names = self._files.names(batch_log.directory(last.generation))
+        numbers = [int(name.removesuffix(".json")) for name in names if name[:1].isdigit() and "-" not in name]
+        return max(numbers, default=0) if max(numbers, default=0) > last.batch + 1 else None
 
     def _look_at_kafka(self) -> None:
         began_s = time.monotonic()
