@@ -7,6 +7,7 @@ process's, times everything.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from streamops.offsets import Offsets, TopicPartition, advance
 from streamops.pipeline import Pipeline
 from streamops.recovery_times import SeenBatch, SeenLatest, Sign, Watched
 from streamops.settings import Settings
+
+log = logging.getLogger("streamops.drills")
 
 #: Between two looks at the batch log: a tenth of the shortest interval that is of use.
 _LOOK_S = 0.2
@@ -93,9 +96,13 @@ class Watch:
 
     def _repeat(self, look: Callable[[], None], every_s: float) -> None:
         while not self._ended.wait(every_s):
-            # Whatever a server that was hit does to whoever asks it; the next look tells more.
-            with contextlib.suppress(StreamopsError, OSError):
+            try:
                 look()
+            except (StreamopsError, OSError) as error:
+                # What a server that was hit does to whoever asks it; the next look tells more.
+                log.debug("%s: %s", look.__name__, error)
+            except Exception:
+                log.warning("a look at %s failed", self._pipeline.name, exc_info=True)
         if look == self._look_at_kafka and self._broker is not None:
             self._broker.close()
 
