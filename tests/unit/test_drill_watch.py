@@ -127,5 +127,5 @@ def test_executors_that_are_replaced_and_a_driver_that_does_not_run_are_signs(
     Cluster.state = "RELAUNCHING"
     watching._look_for_signs()
     said = [sign.what for sign in watching.since(0.0).signs]
-    assert said[0] == "executors: 1 are gone"
+    assert said[0] == "1 executors are gone"
     assert said[1].startswith("Spark's master: driver driver-1 is ")

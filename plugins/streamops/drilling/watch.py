@@ -55,7 +55,7 @@ class Watch:
         self._signs: list[Sign] = []
         self._beat: tuple[object, float] | None = None
         self._epoch: int | None = None
-        self._executors: frozenset[str] | None = None
+        self._executors: frozenset[str] = frozenset()
         self._broker: Broker | None = None
         self._known = 0
         self._listed_at_s = 0.0
@@ -164,10 +164,12 @@ class Watch:
         elif now_s - self._beat[1] > TTL_S / 2:
             self._signs.append(Sign(now_s, f"driver {held.driver} shows no life"))
         executors = self._drivers.master.executors(f"streamops {self._pipeline.name}")
-        if self._executors and executors != self._executors:
-            gone = "no master answers" if executors is None else f"{len(self._executors - executors)} are gone"
-            self._signs.append(Sign(now_s, f"executors: {gone}"))
-        self._executors = executors if executors is not None else self._executors
+        if executors is None:
+            self._signs.append(Sign(now_s, "no Spark master's page answers"))
+        else:
+            if self._executors - executors:
+                self._signs.append(Sign(now_s, f"{len(self._executors - executors)} executors are gone"))
+            self._executors = executors
         seen = self._drivers.master.look(held.driver)
         if seen.standing is not Standing.LIVING or seen.state != "RUNNING":
             self._signs.append(Sign(now_s, f"Spark's master: driver {held.driver} is {seen}"))
