@@ -143,6 +143,7 @@ def standing_still(stack: Stack) -> set[int]:
     return {one.pid for one in process.members(stack.folder) if one.status() == "stopped"}
 
 
+@pytest.mark.long
 def test_cancelling_the_task_heals_at_once(
     airflow_api: Airflow, stack: Stack, streamops: Streamops, say: Say
 ) -> None:

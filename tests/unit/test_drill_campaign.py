@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,7 +121,10 @@ def test_what_a_killed_drill_left_standing_still_goes_on_again(
                                0.0, "2026-11-20T03:00:00.000+00:00"))
         said: list[str] = []
         assert campaign.heal(declared, "local", Settings.load(), said.append) == 1
-        assert found.status() != psutil.STATUS_STOPPED
+        deadline = time.monotonic() + 10
+        while found.status() == psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert "healing what was left open: executor:pause on canary_direct" in said[0]
         assert campaign.heal(declared, "local", Settings.load(), said.append) == 0
     finally:

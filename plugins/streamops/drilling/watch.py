@@ -7,6 +7,7 @@ process's, times everything.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from streamops.offsets import Offsets, TopicPartition, advance
 from streamops.pipeline import Pipeline
 from streamops.recovery_times import SeenBatch, SeenLatest, Sign, Watched
 from streamops.settings import Settings
+
+log = logging.getLogger("streamops.drills")
 
 #: Between two looks at the batch log: a tenth of the shortest interval that is of use.
 _LOOK_S = 0.2
@@ -52,7 +55,7 @@ class Watch:
         self._signs: list[Sign] = []
         self._beat: tuple[object, float] | None = None
         self._epoch: int | None = None
-        self._executors: frozenset[str] | None = None
+        self._executors: frozenset[str] = frozenset()
         self._broker: Broker | None = None
         self._known = 0
         self._listed_at_s = 0.0
@@ -93,9 +96,13 @@ class Watch:
 
     def _repeat(self, look: Callable[[], None], every_s: float) -> None:
         while not self._ended.wait(every_s):
-            # Whatever a server that was hit does to whoever asks it; the next look tells more.
-            with contextlib.suppress(StreamopsError, OSError):
+            try:
                 look()
+            except (StreamopsError, OSError) as error:
+                # What a server that was hit does to whoever asks it; the next look tells more.
+                log.debug("%s: %s", look.__name__, error)
+            except Exception:
+                log.warning("a look at %s failed", self._pipeline.name, exc_info=True)
         if look == self._look_at_kafka and self._broker is not None:
             self._broker.close()
 
@@ -157,10 +164,12 @@ class Watch:
         elif now_s - self._beat[1] > TTL_S / 2:
             self._signs.append(Sign(now_s, f"driver {held.driver} shows no life"))
         executors = self._drivers.master.executors(f"streamops {self._pipeline.name}")
-        if self._executors and executors != self._executors:
-            gone = "no master answers" if executors is None else f"{len(self._executors - executors)} are gone"
-            self._signs.append(Sign(now_s, f"executors: {gone}"))
-        self._executors = executors if executors is not None else self._executors
+        if executors is None:
+            self._signs.append(Sign(now_s, "no Spark master's page answers"))
+        else:
+            if self._executors - executors:
+                self._signs.append(Sign(now_s, f"{len(self._executors - executors)} executors are gone"))
+            self._executors = executors
         seen = self._drivers.master.look(held.driver)
         if seen.standing is not Standing.LIVING or seen.state != "RUNNING":
             self._signs.append(Sign(now_s, f"Spark's master: driver {held.driver} is {seen}"))
