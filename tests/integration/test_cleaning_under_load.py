@@ -87,7 +87,7 @@ class Cleaning:
     def run(self) -> None:
         while not self.over.is_set():
             process = subprocess.Popen(
-                command("clean", "apply", PIPELINE, "code", "work", "events", "orphans", "--yes", "--json"),
+                command("clean", "apply", PIPELINE, "code", "work", "events", "--yes", "--json"),
                 env=environment(self.stack), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             dies = self.chance.random() < 0.2
             try:
