@@ -102,8 +102,8 @@ class Topics:
         while topic in self.admin.list_topics():
             assert time.monotonic() < deadline, f"{topic} is still there"
             time.sleep(0.2)
-        wanted = {topic: {"num_partitions": partitions, "replication_factor": 1}}
-        self.admin.create_topics(wanted, wait_for_metadata=True)
+        self.admin.create_topics(
+            {topic: {"num_partitions": partitions, "replication_factor": 1}}, wait_for_metadata=True)
 
     def forbid_reading(self, topic: str) -> None:
         """From now on everybody may write to it and see that it is there, and do nothing else."""
