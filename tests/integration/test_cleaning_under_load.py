@@ -152,6 +152,9 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
     assert cleaning.taken["generation"], "an older generation was cleaned"
     assert max(sizes[len(sizes) // 2:]) <= max(sizes[: len(sizes) // 2 + 1]) + 20, "the state directory is bounded"
 
+    work = [json.loads(line) for line in streamops("clean", "plan", "work", "--json").stdout.splitlines()]
+    assert {item["reason"] for item in work if "path" in item} <= {"young", "in_use"}, "the master says who lives"
+
     # Everything comes back, and the job goes on from it.
     streamops("stop", PIPELINE, "--yes", "--within", "10")
     held = [json.loads(line) for line in streamops("clean", "list", PIPELINE, "--json").stdout.splitlines()]
