@@ -87,7 +87,7 @@ class Cleaning:
     def run(self) -> None:
         while not self.over.is_set():
             process = subprocess.Popen(
-                command("clean", "apply", PIPELINE, "code", "work", "events", "orphans", "--yes", "--json"),
+                command("clean", "apply", PIPELINE, "code", "work", "events", "--yes", "--json"),
                 env=environment(self.stack), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             dies = self.chance.random() < 0.2
             try:
@@ -151,6 +151,9 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
     assert cleaning.errors == []
     assert cleaning.taken["generation"], "an older generation was cleaned"
     assert max(sizes[len(sizes) // 2:]) <= max(sizes[: len(sizes) // 2 + 1]) + 20, "the state directory is bounded"
+
+    work = [json.loads(line) for line in streamops("clean", "plan", "work", "--json").stdout.splitlines()]
+    assert {item["reason"] for item in work if "path" in item} <= {"young", "in_use"}, "the master says who lives"
 
     # Everything comes back, and the job goes on from it.
     streamops("stop", PIPELINE, "--yes", "--within", "10")

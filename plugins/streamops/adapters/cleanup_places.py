@@ -199,12 +199,20 @@ class Places:
 
     def _orphan_files(self) -> Iterator[tuple[Any, str, StateFiles]]:
         """State directories that no pipeline is declared for: fsspec's options, the folder, and what is in it."""
+        away: Exception | None = None
         for name, storage in self._storage_connections.items():
             url, options = str(storage.extra.get("url", "")), storage.extra.get("options")
-            top = StateFiles(url, options)
-            below = sorted(seen.path for seen in open_tree(url, options).entries() if seen.kind is Kind.FOLDER)
-            for folder in self._orphan_folders(name, top, below):
+            try:
+                top = StateFiles(url, options)
+                below = sorted(seen.path for seen in open_tree(url, options).entries() if seen.kind is Kind.FOLDER)
+                found = list(self._orphan_folders(name, top, below))
+            except (StreamopsError, OSError, RuntimeError) as error:
+                away = away or error  # the others come first
+                continue
+            for folder in found:
                 yield options, folder, top.under(folder)
+        if away is not None:
+            raise away
 
     def _orphan_folders(self, storage: str, top: StateFiles, folders: list[str]) -> Iterator[str]:
         """Folders with generations, that are no declared state directory; those above declared ones are looked into."""
