@@ -17,6 +17,8 @@ from streamops.releases import Stage
 
 #: States of a task that waits for a time to come. Clearing it makes it go on now.
 WAITING = frozenset({"up_for_reschedule", "up_for_retry"})
+#: States of a task that does nothing more.
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Action(StrEnum):
@@ -71,6 +73,11 @@ class SeenRun:
     state: str
     task_state: str | None = None
 
+    @property
+    def may_start(self) -> bool:
+        """Whether its task may still start a driver, or has one. Airflow ends a run a moment after its task."""
+        return self.task_state not in ENDED
+
 
 @dataclass(frozen=True)
 class SeenDag:
@@ -80,6 +87,11 @@ class SeenDag:
     is_paused: bool
     is_scheduled: bool = True
     runs: tuple[SeenRun, ...] = ()
+
+    @property
+    def has_task(self) -> bool:
+        """Whether there is a run whose task may still start a driver, or has one."""
+        return any(each.may_start for each in self.runs)
 
 
 @dataclass(frozen=True)
@@ -190,7 +202,7 @@ def starting(seen: Situation) -> Iterator[Step]:
     dag, started = seen.dag, [each for each in seen.drivers if each.has_started]
     if started and not seen.is_stopped:
         is_orphan = all(each.owner.kind is OwnerKind.START for each in started)
-        if dag is not None and dag.is_scheduled and is_orphan and not dag.runs:
+        if dag is not None and dag.is_scheduled and is_orphan and not dag.has_task:
             yield from _through_airflow(dag, seen.run)
         return
     yield Step(StepKind.ORDER, f"order {seen.pipeline} to run", Wish.RUN)
@@ -208,7 +220,7 @@ def _through_airflow(dag: SeenDag, run: str) -> Iterator[Step]:
     if dag.is_paused:
         makes = ", which makes its next run" if run == "always" else ""
         yield Step(StepKind.UNPAUSE_DAG, f"unpause DAG {dag.dag_id}{makes}")
-    if not dag.runs and run == "manual":
+    if not dag.has_task and run == "manual":
         yield Step(StepKind.TRIGGER, f"trigger DAG {dag.dag_id}")
     for each in dag.runs:
         if each.task_state in WAITING:

@@ -87,7 +87,9 @@ def plan_rollback(seen: Situation, release: Release) -> Plan:
     if release.stage is not Stage.ROLLING_BACK:
         steps.append(Step(StepKind.RELEASE, f"write down that {release.healthy} is to run again",
                           stage=Stage.ROLLING_BACK))
-    if all(each.version == release.healthy for each in seen.drivers):
+    # A task that has not seen the end of the failed version's driver yet would start nothing more.
+    is_of_trial = not seen.drivers and seen.dag is not None and seen.dag.has_task
+    if all(each.version == release.healthy for each in seen.drivers) and not is_of_trial:
         steps += _started(seen)
     else:
         steps += [*stopping(Action.UPGRADE, seen), *_without_wait(starting(stopped(seen)))]

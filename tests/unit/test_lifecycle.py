@@ -51,6 +51,8 @@ def kinds(action: Action, seen: Situation) -> list[str]:
     pytest.param(Action.START, replace(GONE, dag=replace(DAG, runs=(SeenRun("r", "running", "up_for_reschedule"),))),
                  ["order", "clear", "await_start"], id="its run waits for the start"),
     pytest.param(Action.START, replace(GONE, dag=DAG), ["order", "await_start"], id="its run is at it"),
+    pytest.param(Action.START, replace(GONE, run="manual", dag=replace(DAG, runs=(SeenRun("r", "running", "failed"),))),
+                 ["order", "trigger", "await_start"], id="a run whose task has failed is about to end"),
     pytest.param(Action.START, replace(RUNNING, drivers=(STARTING,)), ["order", "await_start"], id="it is starting"),
     pytest.param(Action.START, replace(AWAY, drivers=()), ["order", "submit", "await_start"], id="with Airflow down"),
     pytest.param(Action.START, replace(AWAY, drivers=(STARTING,)), ["order", "await_start"],

@@ -82,6 +82,7 @@ class UpgradeSteps(LifecycleSteps):
         began_s, release = time.monotonic(), self._release
         assert release is not None
         tried, healthy = release.version, release.healthy
+        self._run = None  # it was of the version that failed
         try:
             super().apply(planned, seen)
         except TrialFailedError as failed:
