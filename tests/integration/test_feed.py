@@ -261,6 +261,7 @@ def kill_broker(stack: Stack) -> None:
     broker.wait(30)  # until then the kernel keeps its ports
 
 
+@pytest.mark.long
 def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
     kafka: str, variables: dict[str, str], make_topic: MakeTopic, stack: Stack
 ) -> None:

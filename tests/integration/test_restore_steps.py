@@ -338,7 +338,7 @@ def until_said(script: subprocess.Popen[str], word: str) -> None:
     pytest.param("Restores", "_take_undo_point", 1, id="before the undo point", marks=pytest.mark.long),
     pytest.param("Restores", "_set_group", 1, id="before the group is set", marks=pytest.mark.long),
     pytest.param("restore_history", "write", 1, id="before the generation is opened"),
-    pytest.param("restore_history", "write_superseded", 2, id="before the copies"),
+    pytest.param("restore_history", "write_superseded", 2, id="before the copies", marks=pytest.mark.long),
     pytest.param("Restores", "_read_back", 2, id="before it is read back", marks=pytest.mark.long),
 ])
 def test_a_restore_killed_at_any_step_is_finished_by_a_repeat(

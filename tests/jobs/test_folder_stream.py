@@ -248,6 +248,7 @@ def test_the_files_of_every_batch_are_known_from_the_checkpoint(
         planned.require(3)
 
 
+@pytest.mark.long
 def test_a_folder_on_hdfs_with_its_state_beside_it(
     spark: SparkSession, folder_spec: Spec, driver: Driver, on_hdfs: OnHdfs
 ) -> None:

@@ -18,6 +18,7 @@ from .observing import assert_contiguous, covered, entries
 from .receiving import Committed, assert_exactly, numbered, until
 
 
+@pytest.mark.long
 def test_a_slow_transform_slows_the_receiver_down(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None], monkeypatch: pytest.MonkeyPatch,

@@ -262,6 +262,7 @@ def test_a_state_directory_without_its_log_is_restored_from_a_point_and_the_outp
     say(f"{streamed.spec.approach}: {sum(counted.values())} records, each once, from point {point} and the output")
 
 
+@pytest.mark.long
 @DIRECT_ONLY
 def test_a_state_directory_that_is_gone_with_its_output_is_restored_from_a_point(streamed: Streamed) -> None:
     streamed.start()

@@ -117,6 +117,7 @@ def test_the_offsets_in_a_log_are_those_that_are_then_processed(
     assert_exactly(spark, files, [1000 * partition + number for partition in range(3) for number in range(400)])
 
 
+@pytest.mark.long
 def test_what_a_strange_generation_stored_goes_once_it_is_processed(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec],
@@ -154,6 +155,7 @@ def test_what_a_strange_generation_stored_goes_once_it_is_processed(
     assert_exactly(spark, files, range(600))
 
 
+@pytest.mark.long
 def test_segments_that_are_deleted_under_a_driver_cost_nothing_now_or_at_its_next_start(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
     receiver_spec: Callable[..., JobSpec], streaming: Callable[..., None],
