@@ -14,11 +14,10 @@ from enum import StrEnum
 from streamops.lease import Owner, OwnerKind
 from streamops.orders import Order, Wish
 from streamops.releases import Stage
+from streamops.takeover import OVER
 
 #: States of a task that waits for a time to come. Clearing it makes it go on now.
 WAITING = frozenset({"up_for_reschedule", "up_for_retry"})
-#: States of a task that does nothing more.
-ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Action(StrEnum):
@@ -76,7 +75,7 @@ class SeenRun:
     @property
     def may_start(self) -> bool:
         """Whether its task may still start a driver, or has one. Airflow ends a run a moment after its task."""
-        return self.task_state not in ENDED
+        return self.task_state not in OVER
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class LifecycleSteps:
     def apply(self, planned: Plan, seen: Situation) -> None:
         """Take the steps of a plan that was made from `seen`, one after the other. Raises what keeps one from it."""
         steps = self._steps(seen)
-        self._order = seen.order
+        self._order, self._run = seen.order, None  # a run that an earlier plan made says nothing of this one
         for number, step in enumerate(planned.steps, 1):
             self._say(f"{planned.pipeline}: {number}/{len(planned.steps)} {step.text}")
             steps[step.kind](step)

@@ -82,7 +82,6 @@ class UpgradeSteps(LifecycleSteps):
         began_s, release = time.monotonic(), self._release
         assert release is not None
         tried, healthy = release.version, release.healthy
-        self._run = None  # it was of the version that failed
         try:
             super().apply(planned, seen)
         except TrialFailedError as failed:
@@ -109,7 +108,7 @@ class UpgradeSteps(LifecycleSteps):
 
     def _end_drivers(self, limit_s: float) -> None:
         super()._end_drivers(limit_s)
-        self._submitted = self._run = None
+        self._submitted = None
 
     def _point(self) -> None:
         """A point is for people. What a rollback needs is in the batch log, so an upgrade goes on without."""
