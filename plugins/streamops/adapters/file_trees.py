@@ -145,17 +145,9 @@ class LocalTree:
                     yield seen
 
     def look(self, path: str) -> Seen | None:
-        above, _, name = path.rpartition("/")
-        try:
-            folder = self._folder(above)
-        except (FileNotFoundError, NotADirectoryError):
+        found = self._stat(path)
+        if found is None:
             return None
-        try:
-            found = os.stat(name or ".", dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        finally:
-            os.close(folder)
         return Seen(path, _kind(found.st_mode), found.st_size if stat.S_ISREG(found.st_mode) else 0,
                     found.st_mtime_ns // 1_000_000)
 
@@ -183,18 +175,22 @@ class LocalTree:
 
     def _identity(self, path: str) -> tuple[int, int] | None:
         """Device and number of a file: the same for all its names. None where there is none, or no file."""
+        found = self._stat(path)
+        return None if found is None or stat.S_ISDIR(found.st_mode) else (found.st_dev, found.st_ino)
+
+    def _stat(self, path: str) -> os.stat_result | None:
+        """What is there, of a link itself; None where there is nothing."""
         above, _, name = path.rpartition("/")
         try:
             folder = self._folder(above)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            return os.stat(name or ".", dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return None
         finally:
             os.close(folder)
-        return None if stat.S_ISDIR(found.st_mode) else (found.st_dev, found.st_ino)
 
     def remove_file(self, path: str) -> None:
         above, _, name = path.rpartition("/")
