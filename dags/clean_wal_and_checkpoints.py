@@ -27,15 +27,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, task
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from streamops import pipelines, snapshot_schedule
+from streamops import pipelines, schedules
 from streamops.errors import ConfigurationError, StateError
+from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines
 PIPELINES = pipelines.load(FILE).pipelines
-CRONS = snapshot_schedule.crons(pipeline.schedules.cleanup for pipeline in PIPELINES.values())
+CRONS = schedules.crons(pipeline.schedules.cleanup for pipeline in PIPELINES.values())
 
 with DAG(
     "clean_wal_and_checkpoints",
@@ -61,9 +61,7 @@ with DAG(
     default_args={
         "retries": 2,
         "retry_delay": timedelta(minutes=1),
-        # Another try does not make these right.
-        "retry_policy": ExceptionRetryPolicy([
-            RetryRule(exception=error, action=RetryAction.FAIL) for error in (ConfigurationError, StateError)]),
+        "retry_policy": failing_at_once_on(ConfigurationError, StateError),
     },
 ):
 

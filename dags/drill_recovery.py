@@ -29,16 +29,16 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, task
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from streamops import errors, faults, pipelines, snapshot_schedule
+from streamops import errors, faults, pipelines, schedules
 from streamops.drilling.drill_operator import DrillOperator
+from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines
 PIPELINES = [each for each in pipelines.load(FILE).pipelines.values() if each.drills.canary or each.drills.allowed]
 NAMES = sorted(each.name for each in PIPELINES)
-CRONS = snapshot_schedule.crons(each.schedules.drill for each in PIPELINES if each.drills.canary)
+CRONS = schedules.crons(each.schedules.drill for each in PIPELINES if each.drills.canary)
 FINAL = (errors.ConfigurationError, errors.RefusedError, errors.StateError, errors.AlarmError)
 
 with DAG(
@@ -66,7 +66,7 @@ with DAG(
     default_args={
         "retries": 1,
         "retry_delay": timedelta(seconds=20),
-        "retry_policy": ExceptionRetryPolicy([RetryRule(exception=e, action=RetryAction.FAIL) for e in FINAL]),
+        "retry_policy": failing_at_once_on(*FINAL),
     },
 ):
 

@@ -30,11 +30,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from streamops import pipelines
 from streamops.errors import ConfigurationError, JobStopped, RefusedError, RolledBackError
 from streamops.lifecycle import Action
+from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines
@@ -62,10 +62,7 @@ with DAG(
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=20),
-        # Another try does not make these right.
-        "retry_policy": ExceptionRetryPolicy([
-            RetryRule(exception=error, action=RetryAction.FAIL)
-            for error in (ConfigurationError, RefusedError, RolledBackError, JobStopped)]),
+        "retry_policy": failing_at_once_on(ConfigurationError, RefusedError, RolledBackError, JobStopped),
     },
 ):
 

@@ -26,10 +26,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from streamops import pipelines, provisioning
 from streamops.errors import ConfigurationError, RefusedError
+from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines
@@ -58,9 +58,7 @@ with DAG(
     default_args={
         "retries": 3,
         "retry_delay": timedelta(seconds=20),
-        # Another try does not make these right.
-        "retry_policy": ExceptionRetryPolicy([
-            RetryRule(exception=error, action=RetryAction.FAIL) for error in (ConfigurationError, RefusedError)]),
+        "retry_policy": failing_at_once_on(ConfigurationError, RefusedError),
     },
 ):
 

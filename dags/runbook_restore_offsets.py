@@ -7,9 +7,9 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, task
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from streamops import errors, pipelines, restore_tasks
+from streamops.retry_policy import failing_at_once_on
 from streamops.runbooks import restore_offsets
 from streamops.settings import Settings
 
@@ -43,7 +43,7 @@ with DAG(
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=20),
-        "retry_policy": ExceptionRetryPolicy([RetryRule(exception=e, action=RetryAction.FAIL) for e in FINAL]),
+        "retry_policy": failing_at_once_on(*FINAL),
     },
 ):
 

@@ -27,15 +27,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, MultipleCronTriggerTimetable, Param, task
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from streamops import pipelines, snapshot_schedule
+from streamops import pipelines, schedules
 from streamops.errors import AlarmError, ConfigurationError
+from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines
 PIPELINES = [pipeline for pipeline in pipelines.load(FILE).pipelines.values() if pipeline.source == "kafka"]
-CRONS = snapshot_schedule.crons(pipeline.schedules.snapshot for pipeline in PIPELINES)
+CRONS = schedules.crons(pipeline.schedules.snapshot for pipeline in PIPELINES)
 ALARMS = AssetAlias("streamops_alarms")
 
 with DAG(
@@ -61,9 +61,7 @@ with DAG(
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=20),
-        # Another try does not make these right.
-        "retry_policy": ExceptionRetryPolicy([
-            RetryRule(exception=error, action=RetryAction.FAIL) for error in (AlarmError, ConfigurationError)]),
+        "retry_policy": failing_at_once_on(AlarmError, ConfigurationError),
     },
 ):
 

@@ -24,8 +24,8 @@ from streamops import snapshots
 from streamops.cleanup import Item, Reason, Totals
 from streamops.errors import ConfigurationError, RefusedError, StateError, StreamopsError, UnavailableError
 from streamops.pipelines import Pipelines
+from streamops.schedules import is_due
 from streamops.settings import Settings
-from streamops.snapshot_schedule import is_due
 from streamops.text_table import table
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from streamops import lag, snapshot_schedule
+from streamops import lag, schedules
 from streamops.errors import AlarmError, ConfigurationError, RefusedError, StateError
 from streamops.lag import PipelineLag, Thresholds
 from streamops.pipeline import Pipeline
@@ -70,7 +70,7 @@ def due(pipelines: Iterable[Pipeline], points: Points, now: datetime) -> list[Pi
     found = []
     for pipeline in pipelines:
         last = points.summaries(pipeline.name, limit=1)
-        if snapshot_schedule.is_due(pipeline.schedules.snapshot, last[0].taken_at if last else None, now):
+        if schedules.is_due(pipeline.schedules.snapshot, last[0].taken_at if last else None, now):
             found.append(pipeline)
     return found
 

@@ -25,7 +25,7 @@ TRAVELLERS = set(TRAVELLING) - {"__init__"}
 
 #: The top layer: what people and Airflow touch, and actions that a DAG and a command share. It may import everything.
 TOP_MODULES = {"operators", "triggers", "stream_dag", "provisioning", "snapshots", "restores", "restore_tasks",
-               "lifecycles", "moves", "cleanups"}
+               "retry_policy", "lifecycles", "moves", "cleanups"}
 TOP_PACKAGES = {"cli", "drilling", "page", "runbooks", "stack"}
 
 #: Neither core nor adapters, and imported by both: where the project keeps its things.

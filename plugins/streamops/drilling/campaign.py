@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from streamops import faults, lifecycles, snapshot_schedule, snapshots
+from streamops import faults, lifecycles, schedules, snapshots
 from streamops.adapters.connections import connection
 from streamops.adapters.database.drills import Drills
 from streamops.adapters.database.session import Database
@@ -96,7 +96,7 @@ def due(declared: Pipelines, now: datetime) -> list[str]:
             continue
         last = drills.drills(pipeline.name, limit=1)
         at = datetime.fromisoformat(last[0].started_at) if last else None
-        if snapshot_schedule.is_due(pipeline.schedules.drill, at, now):
+        if schedules.is_due(pipeline.schedules.drill, at, now):
             found.append(pipeline.name)
     return found
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, get_current_context, task
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from streamops import errors, pipelines
+from streamops.retry_policy import failing_at_once_on
 from streamops.runbooks import procedure
 from streamops.runbooks.case import Case
 from streamops.runbooks.progress import Mark
@@ -47,7 +47,7 @@ def runbook_dag(runbook: Runbook[Any]) -> DAG:
         default_args={
             "retries": 2,
             "retry_delay": timedelta(seconds=20),
-            "retry_policy": ExceptionRetryPolicy([RetryRule(exception=e, action=RetryAction.FAIL) for e in FINAL]),
+            "retry_policy": failing_at_once_on(*FINAL),
         },
     ) as dag:
 

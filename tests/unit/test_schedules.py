@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from streamops import names
-from streamops.snapshot_schedule import crons, is_due
+from streamops.schedules import crons, is_due
 
 
 def at(text: str) -> datetime:

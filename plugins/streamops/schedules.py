@@ -1,6 +1,6 @@
-"""When recovery points are due: each pipeline has a schedule of its own, and one DAG takes them all.
+"""What is due: each pipeline has schedules of its own, and one DAG of each kind serves them all.
 
-Pure: schedules, times and points are arguments. Times are UTC.
+Pure: schedules and times are arguments. Times are UTC.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def crons(schedules: Iterable[str | None]) -> list[str]:
 
 
 def is_due(schedule: str | None, last: datetime | None, now: datetime) -> bool:
-    """Whether a time of the schedule has come since the last point; None is never."""
+    """Whether a time of the schedule has come since the last time it was done; None is never."""
     if schedule is None:
         return False
     if last is None:
