@@ -28,16 +28,16 @@ from typing import Any
 from kafka.admin import NewTopic
 
 import servers
-from streamops import batch_log, generations, lease
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import connection
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
-from streamops.generations import Generation
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import OffsetRange, TopicPartition
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.kafka.broker import Broker
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
+from streamops.state import batch_log, generations, lease
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 MOST_S, MOST_MB, GOAL_FILES = 60.0, 300.0, 1_000_000
 TOPIC, PIPELINE = "cleaned", "lines"
@@ -117,7 +117,7 @@ def measure(files: int, take: int) -> list[Phase]:
 #: The listing alone, as a cleanup does it.
 _LIST = """
 import sys
-from streamops.adapters.file_trees import open_tree
+from streamops.adapters.files.trees import open_tree
 print(sum(1 for seen in open_tree("file://" + sys.argv[1]).walk()))
 """
 

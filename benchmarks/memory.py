@@ -28,7 +28,7 @@ import python_sources
 import servers
 from memory_trend import Trend
 from process_memory import LiveHeap
-from streamops.adapters.airflow_api import AirflowApi
+from streamops.adapters.airflow.api import AirflowApi
 from streamops.stack.stack import Stack
 
 PIPELINE, TOPIC = "soak", "soak"

@@ -23,7 +23,7 @@ from typing import Any
 
 import servers
 import spark_process
-from streamops.adapters.submission import connector_jars
+from streamops.adapters.spark.submission import connector_jars
 from streamops.settings import Settings
 from word_count_plans import Plan
 

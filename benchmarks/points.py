@@ -36,18 +36,18 @@ from kafka.record import MemoryRecordsBuilder
 from kafka.structs import OffsetAndMetadata
 
 import servers
-from streamops import batch_log, generations
-from streamops.adapters import topic_positions
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import connection
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
-from streamops.generations import Generation
-from streamops.offsets import OffsetRange, TopicPartition, to_spark_offsets
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.kafka import topic_positions
+from streamops.adapters.kafka.broker import Broker
 from streamops.stack import jars
 from streamops.stack.java import java
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.offsets import OffsetRange, TopicPartition, to_spark_offsets
 
 PER_TOPIC = 100
 GOAL_PARTITIONS, MOST_S, MOST_MB, MOST_GROWTH = 10_000, 1.5, 150, 1.25
@@ -138,8 +138,8 @@ def taken(stack: Stack, size: int) -> Run:
 
 def take_one(pipeline: str) -> int:
     """What the process of `taken` does: takes one point, and checks that it is whole."""
-    from streamops import snapshots
-    from streamops.adapters.pipeline_files import declared
+    from streamops.actions import snapshots
+    from streamops.adapters.pipelines.files import declared
 
     wanted, points = snapshots.chosen(declared(), [pipeline]), snapshots.store()
     points.summaries(pipeline, limit=1)  # whoever takes points has the clients loaded

@@ -21,9 +21,9 @@ from typing import Any
 
 import servers
 import spark_process
-from streamops.adapters.receiver_jar import receiver_jar
-from streamops.adapters.spark_install import spark_home
-from streamops.adapters.submission import connector_jars
+from streamops.adapters.spark.install import spark_home
+from streamops.adapters.spark.receiver_jar import receiver_jar
+from streamops.adapters.spark.submission import connector_jars
 from streamops.settings import Settings
 from streamops.stack.java import java
 

@@ -29,9 +29,9 @@ from direct_stream import DirectStream
 from job import Job
 from kafka_utils import KafkaUtils
 from receiver_stream import POLL_RECORDS, ReceiverStream
-from streamops import batch_log
-from streamops.batch_log import Entry
-from streamops.job_spec import ReceiverSpec
+from streamops.state import batch_log
+from streamops.state.batch_log import Entry
+from streamops.state.job_spec import ReceiverSpec
 
 PARTITIONS = 4
 #: A receiver keeps one for itself.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import SparkSession
 
 from streamops.errors import JobStopped
-from streamops.job_spec import JobSpec
-from streamops.lease import Owner, OwnerKind
+from streamops.state.job_spec import JobSpec
+from streamops.state.lease import Owner, OwnerKind
 
 if TYPE_CHECKING:
     from direct_stream import DirectStream

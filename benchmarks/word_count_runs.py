@@ -29,7 +29,7 @@ from pyspark.sql import functions as F  # noqa: N812  the name that every Spark 
 import spark_runs
 from direct_stream import DirectStream
 from job import Job
-from streamops.job_spec import JobSpec
+from streamops.state.job_spec import JobSpec
 from transforms import Batch
 from transforms.word_count import transform
 from word_count_plans import Plan
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from micro_batch import MicroBatches
     from sinks import Sink
-    from streamops.generations import Generation
+    from streamops.state.generations import Generation
 
 #: As soon as the last batch has ended. The rate limit is a second's, so it is a thousand times a batch's.
 INTERVAL_S = 0.001

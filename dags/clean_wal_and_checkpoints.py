@@ -28,7 +28,7 @@ from typing import Any
 
 from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, task
 
-from streamops import pipelines, schedules
+from streamops.declared import pipelines, schedules
 from streamops.errors import ConfigurationError, StateError
 from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
@@ -68,7 +68,7 @@ with DAG(
     @task
     def clean(params: dict[str, Any], dag_run: Any, prev_start_date_success: datetime | None = None) -> None:
         """Plan, show, apply and read back, one place after the other. Fails with what kept one of them from it."""
-        from streamops import cleanups
+        from streamops.actions import cleanups
         from streamops.errors import together
 
         declared, wanted = pipelines.load(FILE), params["pipelines"]

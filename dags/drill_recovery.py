@@ -30,8 +30,10 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, task
 
-from streamops import errors, faults, pipelines, schedules
+from streamops import errors
+from streamops.declared import pipelines, schedules
 from streamops.drilling.drill_operator import DrillOperator
+from streamops.drills import faults
 from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
 

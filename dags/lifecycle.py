@@ -31,10 +31,10 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
-from streamops import pipelines
+from streamops.declared import pipelines
 from streamops.errors import ConfigurationError, JobStopped, RefusedError, RolledBackError
-from streamops.lifecycle import Action
 from streamops.retry_policy import failing_at_once_on
+from streamops.running.lifecycle import Action
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines
@@ -68,7 +68,7 @@ with DAG(
 
     def planned(params: dict[str, Any], dag_run: Any) -> list[Any]:
         """The plans as things are now, in the log."""
-        from streamops import lifecycles
+        from streamops.actions import lifecycles
 
         action = Action(params["action"])
         given = lifecycles.given(action, lifecycles.in_airflow(dag_run), params["why"], params["within_s"])
@@ -79,14 +79,14 @@ with DAG(
     @task
     def plan(params: dict[str, Any], dag_run: Any) -> None:
         """Show what would be done. Fails where all of it is refused."""
-        from streamops import lifecycles
+        from streamops.actions import lifecycles
 
         lifecycles.require_some_allowed(planned(params, dag_run))
 
     @task
     def apply(params: dict[str, Any], dag_run: Any) -> None:
         """Plan again, because things move, carry it out and read it back."""
-        from streamops import lifecycles
+        from streamops.actions import lifecycles
 
         lifecycles.require_done(lifecycles.apply(planned(params, dag_run)))
 

@@ -27,7 +27,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
-from streamops import pipelines, provisioning
+from streamops.actions import provisioning
+from streamops.declared import pipelines
 from streamops.errors import ConfigurationError, RefusedError
 from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings

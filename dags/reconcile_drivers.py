@@ -39,8 +39,8 @@ with DAG(
     @task(retries=2, retry_delay=timedelta(seconds=30))
     def reconcile() -> None:
         """Plan, show, apply and read back, one pipeline after the other."""
-        from streamops.adapters import driver_census
-        from streamops.adapters.airflow_runs import is_owner_alive
+        from streamops.adapters.airflow.runs import is_owner_alive
+        from streamops.adapters.pipelines import driver_census
         from streamops.errors import StreamopsError, together
 
         decided, errors = driver_census.decide(known := driver_census.of_all_pipelines(), is_owner_alive)

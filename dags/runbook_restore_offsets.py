@@ -8,9 +8,10 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, task
 
-from streamops import errors, pipelines, restore_tasks
+from streamops import errors
+from streamops.declared import pipelines
 from streamops.retry_policy import failing_at_once_on
-from streamops.runbooks import restore_offsets
+from streamops.runbooks import restore_offsets, restore_tasks
 from streamops.settings import Settings
 
 FILE = Settings.load().pipelines

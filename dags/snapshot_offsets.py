@@ -28,7 +28,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, MultipleCronTriggerTimetable, Param, task
 
-from streamops import pipelines, schedules
+from streamops.declared import pipelines, schedules
 from streamops.errors import AlarmError, ConfigurationError
 from streamops.retry_policy import failing_at_once_on
 from streamops.settings import Settings
@@ -68,7 +68,7 @@ with DAG(
     @task.short_circuit(outlets=[ALARMS])
     def snapshot(params: dict[str, Any], dag_run: Any, outlet_events: Any) -> list[str]:
         """Take and store the points; returns the alarms. Without any, `alarm` is skipped."""
-        from streamops import snapshots
+        from streamops.actions import snapshots
 
         points, alarms = snapshots.store(), []
         wanted = snapshots.chosen(pipelines.load(FILE), params["pipelines"])
@@ -85,7 +85,7 @@ with DAG(
     @task
     def alarm(alarms: list[str]) -> None:
         """Fail with the alarms."""
-        from streamops import snapshots
+        from streamops.actions import snapshots
 
         snapshots.require_no_alarms(alarms)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from streamops import pipelines
+from streamops.declared import pipelines
 from streamops.settings import Settings
 from streamops.stream_dag import batch_dag, stream_dag
 

@@ -18,7 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812  the name that every Spark program gives it
 
 from streamops.errors import BadRecordError
-from streamops.offsets import OffsetRange, TopicPartition
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from group_commits import GroupCommits
 from job import drive
 from kafka_positions import data_loss_in
-from streamops import generations
 from streamops.errors import StateError, StreamopsError
-from streamops.offsets import OffsetRange, Offsets, parse_spark_offsets, ranges_between, to_spark_offsets
+from streamops.state import generations
+from streamops.state.offsets import OffsetRange, Offsets, parse_spark_offsets, ranges_between, to_spark_offsets
 from structured_stream import StructuredStream
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hadoop_files import HadoopFiles
     from job import Job
-    from streamops.generations import Generation
+    from streamops.state.generations import Generation
 
 
 class PlannedRanges:

@@ -3,7 +3,7 @@
     spark-submit … folder_batch.py JOB_SPEC_JSON
 
 Each start of a driver is a generation of its own with one batch, whose word counts go to the sink like any other's.
-The totals and the most frequent words are printed, and kept in `results/` (see streamops/word_totals.py). Exit code 0:
+The totals and the most frequent words are printed, and kept in `results/` (see state/word_totals.py). Exit code 0:
 done, or ended itself; the driver record says which. Anything else: it crashed, and Spark relaunches it.
 """
 
@@ -21,17 +21,17 @@ import restarts
 from bad_records import cause
 from held_lease import now
 from job import drive
-from streamops import generations, word_totals
 from streamops.errors import JobStopped
-from streamops.lease import JobState
-from streamops.word_totals import WordTotals
+from streamops.state import generations, word_totals
+from streamops.state.lease import JobState
+from streamops.state.word_totals import WordTotals
 from transforms import Batch, identity
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from job import Job
-    from streamops.generations import Generation
+    from streamops.state.generations import Generation
 
 log = logging.getLogger("streamops.folder")
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import folder_lines
 from job import Job, drive
 from planned_files import PlannedFiles
-from streamops import batch_log
+from streamops.state import batch_log
 from structured_stream import StructuredStream
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from streamops.errors import StreamopsError
-    from streamops.generations import Generation
-    from streamops.offsets import OffsetRange, Offsets
+    from streamops.state.generations import Generation
+    from streamops.state.offsets import OffsetRange, Offsets
 
 #: A folder with a million files, at the first start, is many batches and not one of a million tasks.
 MOST_FILES_A_BATCH = 1000

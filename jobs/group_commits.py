@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from streamops.errors import StreamopsError
-from streamops.offsets import Offsets, TopicPartition
+from streamops.state.offsets import Offsets, TopicPartition
 
 log = logging.getLogger("streamops.group")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamops import batch_log, generations
 from streamops.errors import ConfigurationError, DataLossError
-from streamops.offsets import Offsets, advance
+from streamops.state import batch_log, generations
+from streamops.state.offsets import Offsets, advance
 
 if TYPE_CHECKING:
     from hadoop_files import HadoopFiles
     from kafka_positions import KafkaPositions
-    from streamops.generations import Generation
-    from streamops.job_spec import JobSpec
+    from streamops.state.generations import Generation
+    from streamops.state.job_spec import JobSpec
 
 #: Approaches that read topics: between them a pipeline may be handed over.
 READ_TOPICS = frozenset({"direct", "receiver"})

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from hadoop_files import HadoopFiles
-from streamops import lease, numbered_files
 from streamops.errors import LeaseLostError
-from streamops.lease import Beat, JobState, Lease, Owner
+from streamops.state import lease, numbered_files
+from streamops.state.lease import Beat, JobState, Lease, Owner
 
 log = logging.getLogger("streamops.lease")
 

@@ -32,13 +32,13 @@ from kafka_positions import KafkaPositions, LossesRecorded, LossesRefused
 from micro_batch import MicroBatches
 from sinks.console import ConsoleSink
 from sinks.parquet import ParquetSink
-from streamops import batch_log, crash_loop, drivers, generations, lease, numbered_files, skips, superseded
-from streamops.drivers import DriverRecord
 from streamops.errors import LeaseLostError, StateError, StopOrderedError, StreamopsError
-from streamops.generations import Generation
-from streamops.job_spec import JobSpec
-from streamops.offsets import Offsets
-from streamops.superseded import NOTHING, Span, Superseded
+from streamops.state import batch_log, crash_loop, drivers, generations, lease, numbered_files, skips, superseded
+from streamops.state.drivers import DriverRecord
+from streamops.state.generations import Generation
+from streamops.state.job_spec import JobSpec
+from streamops.state.offsets import Offsets
+from streamops.state.superseded import NOTHING, Span, Superseded
 from transforms import Batch
 
 log = logging.getLogger("streamops.job")

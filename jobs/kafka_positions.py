@@ -13,8 +13,8 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 
 from streamops.errors import ConfigurationError, DataLossError, UnavailableError
-from streamops.job_spec import StartingOffsets
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.state.job_spec import StartingOffsets
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
 
 #: How long an answer may take: a broker that restarts is back by then, and the caller tries again anyway.
 TIMEOUT_MS = 30_000

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from streamops.offsets import OffsetRange, to_spark_offsets
+from streamops.state.offsets import OffsetRange, to_spark_offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

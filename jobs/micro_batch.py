@@ -21,11 +21,11 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from bad_records import BadRecords, NoBadRecords
 from held_lease import HeldLease, now
-from streamops import batch_log
-from streamops.batch_log import Entry
 from streamops.errors import StateError, TransformError
-from streamops.lease import JobState
-from streamops.offsets import OffsetRange
+from streamops.state import batch_log
+from streamops.state.batch_log import Entry
+from streamops.state.lease import JobState
+from streamops.state.offsets import OffsetRange
 from transforms import Batch, Transform
 
 if TYPE_CHECKING:

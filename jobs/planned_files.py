@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from streamops import generations
 from streamops.errors import DataLossError, StateError
+from streamops.state import generations
 
 if TYPE_CHECKING:
     from hadoop_files import HadoopFiles
-    from streamops.generations import Generation
+    from streamops.state.generations import Generation
 
 _SHOWN = 5
 

@@ -4,7 +4,7 @@
 
 It takes no lease, since it changes nothing, and may run beside the pipeline's driver. The batch is read from Kafka, by
 the offsets of the request; the transform is run on the whole, then by halves down to single records, then on the rest
-without those. The answer is a file in the state directory (see streamops/proofs.py). Exit code 0 when it is there.
+without those. The answer is a file in the state directory (see state/proofs.py). Exit code 0 when it is there.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import transforms
 from bad_records import BadRecords, Found, NoBadRecords, cause, failure
 from hadoop_files import HadoopFiles
 from job import read_spec
-from streamops import proofs
 from streamops.errors import ConfigurationError, StreamopsError
-from streamops.proofs import Proof, ProofRequest, ProvenRecord
+from streamops.state import proofs
+from streamops.state.proofs import Proof, ProofRequest, ProvenRecord
 from transforms import Batch
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from streamops.job_spec import JobSpec
+    from streamops.state.job_spec import JobSpec
 
 log = logging.getLogger("streamops.proof")
 

@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame
 
 import kafka_records
 from kafka_positions import LossesRecorded
-from streamops import planned_batch
 from streamops.errors import DataLossError, UnavailableError
-from streamops.offsets import (
+from streamops.state import planned_batch
+from streamops.state.offsets import (
     OffsetRange,
     Offsets,
     TopicPartition,
@@ -23,13 +23,13 @@ from streamops.offsets import (
     ranges_between,
     to_spark_offsets,
 )
-from streamops.planned_batch import PlannedBatch
+from streamops.state.planned_batch import PlannedBatch
 
 if TYPE_CHECKING:
     from job import Job
     from micro_batch import MicroBatches
-    from streamops.batch_log import Entry
-    from streamops.generations import Generation
+    from streamops.state.batch_log import Entry
+    from streamops.state.generations import Generation
 
 log = logging.getLogger("streamops.received")
 

@@ -22,13 +22,13 @@ import restarts
 from bad_records import cause
 from job import Job, drive
 from received_batches import ReceivedBatches
-from streamops import generations
 from streamops.errors import ConfigurationError, StateError, StreamopsError, UnavailableError
-from streamops.lease import JobState
+from streamops.state import generations
+from streamops.state.lease import JobState
 
 if TYPE_CHECKING:
     from held_lease import HeldLease
-    from streamops.job_spec import ReceiverSpec
+    from streamops.state.job_spec import ReceiverSpec
 
 log = logging.getLogger("streamops.receiver")
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bad_records import cause
-from streamops.lease import JobState
+from streamops.state.lease import JobState
 
 if TYPE_CHECKING:
     from held_lease import HeldLease

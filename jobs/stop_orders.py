@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from hadoop_files import HadoopFiles
 from held_lease import HeldLease
-from streamops import lease, orders
 from streamops.errors import StopOrderedError
-from streamops.orders import Order
+from streamops.state import lease, orders
+from streamops.state.orders import Order
 
 log = logging.getLogger("streamops.orders")
 

@@ -14,10 +14,10 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
 import restarts
-from streamops import generations
 from streamops.errors import StreamopsError
-from streamops.lease import JobState
-from streamops.offsets import advance
+from streamops.state import generations
+from streamops.state.lease import JobState
+from streamops.state.offsets import advance
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from held_lease import HeldLease
     from job import Job
-    from streamops.generations import Generation
-    from streamops.offsets import OffsetRange, Offsets
+    from streamops.state.generations import Generation
+    from streamops.state.offsets import OffsetRange, Offsets
 
 
 #: Milliseconds without data after which Spark says that a query is idle. On topics without data, that is what shows

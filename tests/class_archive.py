@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from streamops.adapters.spark_install import OPENED_MODULES, spark_home
-from streamops.adapters.submission import connector_jars
+from streamops.adapters.spark.install import OPENED_MODULES, spark_home
+from streamops.adapters.spark.submission import connector_jars
 from streamops.settings import Settings
 from streamops.stack.java import java
 from streamops.stack.settings import LOOPBACK

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  the name that every Spark program gives it
 
-from streamops.batch_log import LABEL
+from streamops.state.batch_log import LABEL
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

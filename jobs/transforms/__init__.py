@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from streamops.errors import TransformError
-from streamops.offsets import OffsetRange
+from streamops.state.offsets import OffsetRange
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -28,7 +28,7 @@ class StreamopsError(Exception):
     exit_code = 1
     #: Whether doing the same again, unchanged, may succeed.
     retryable = False
-    #: The word under which a job that ends itself records the reason (see drivers.py).
+    #: The word under which a job that ends itself records the reason (see state/drivers.py).
     kind = "error"
 
     def __init__(self, found: str, repair: str | None = None) -> None:

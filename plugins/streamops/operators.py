@@ -20,16 +20,16 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from streamops.driver_status import Standing
 from streamops.errors import StreamopsError
-from streamops.lease import Owner, OwnerKind
+from streamops.running.driver_status import Standing
+from streamops.state.lease import Owner, OwnerKind
 from streamops.triggers import FORGOTTEN_AFTER_S, POLL_S, DriverTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from streamops.adapters.pipeline_drivers import PipelineDrivers
-    from streamops.adapters.submission import Submission
+    from streamops.adapters.pipelines.drivers import PipelineDrivers
+    from streamops.adapters.spark.submission import Submission
 
 
 #: A run that waits for its pipeline to be started looks so often whether it was. `streamops start` clears it, so this
@@ -182,7 +182,7 @@ class StreamingJobOperator(SparkSubmitOperator):
             self._drivers.master.kill(self._driver)
 
     def _open(self) -> PipelineDrivers:
-        from streamops.adapters.pipeline_drivers import PipelineDrivers
+        from streamops.adapters.pipelines.drivers import PipelineDrivers
 
         self._drivers = PipelineDrivers.of(self.pipeline)
         return self._drivers
@@ -206,7 +206,7 @@ class StreamingJobOperator(SparkSubmitOperator):
 
         Leaves in `_supersedes` what the next driver may take the lease from.
         """
-        from streamops.adapters.airflow_runs import is_owner_alive
+        from streamops.adapters.airflow.runs import is_owner_alive
 
         assert self._drivers is not None
         prior = context["task_state_store"].get(self.external_id_key)
@@ -225,7 +225,7 @@ class StreamingJobOperator(SparkSubmitOperator):
 
     def _submitted(self, context: Context) -> str:
         """The id of a driver that is submitted now."""
-        from streamops.adapters.submission import submit_environment
+        from streamops.adapters.spark.submission import submit_environment
 
         assert self._drivers is not None
         if (release := self._drivers.release()) is not None:
@@ -248,8 +248,8 @@ class StreamingJobOperator(SparkSubmitOperator):
 
     def _wait_after_failed_runs(self, context: Context) -> None:
         """Put off the first try of a scheduled run that follows runs which failed soon after they started."""
-        from streamops.adapters.airflow_runs import past_runs
-        from streamops.run_backoff import not_before
+        from streamops.adapters.airflow.runs import past_runs
+        from streamops.running.run_backoff import not_before
 
         ti, run = context["ti"], context["dag_run"]
         if ti.try_number > 1 or not _is_scheduled(context):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from streamops.declared.pipeline import Pipeline
 from streamops.operators import RunningDriverEndedError, StreamingJobOperator
-from streamops.pipeline import Pipeline
 
 #: The task that submits the driver and then waits for its end.
 TASK_ID = "driver"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamops.pipeline_status import duration
+from streamops.running.pipeline_status import duration
 
 #: How a value that is not known is shown.
 UNKNOWN = "?"

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from streamops.driver_status import (
+from streamops.running.driver_status import (
     GONE,
     Patience,
     Sighting,

@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streamops import generations, lease
-from streamops.adapters.state_files import StateFiles
-from streamops.generations import Generation
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.adapters.files.state_files import StateFiles
 from streamops.settings import project_root
+from streamops.state import generations, lease
+from streamops.state.generations import Generation
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
 
 DECLARED = """
 version: 1

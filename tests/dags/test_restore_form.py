@@ -14,7 +14,7 @@ from streamops.adapters.database.address import url_of
 from streamops.adapters.database.points import Points
 from streamops.adapters.database.session import Database
 from streamops.adapters.database.upgrade import upgrade
-from streamops.recovery_points import RecoveryPoint
+from streamops.points.recovery_points import RecoveryPoint
 from streamops.settings import project_root
 
 

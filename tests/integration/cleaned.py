@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamops import batch_log, generations, lease
-from streamops.adapters import consumer_groups
 from streamops.adapters.connections import Connection
-from streamops.adapters.file_trees import open_tree
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
-from streamops.generations import Generation
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.quarantined import DIRECTORY
-from streamops.seen import Kind
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.files.trees import open_tree
+from streamops.adapters.kafka import consumer_groups
+from streamops.cleaning.quarantined import DIRECTORY
+from streamops.cleaning.seen import Kind
+from streamops.state import batch_log, generations, lease
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 from ..unit.segments import segment  # noqa: TID252  the one writer of segments beside Spark
 from .declared import connected

@@ -16,14 +16,14 @@ from kafka.admin import NewTopic
 from kafka.errors import NoError
 from kafka.structs import OffsetAndMetadata
 
-from streamops import batch_log, generations
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import Connection
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
-from streamops.generations import Generation
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.recovery_points import RecoveryPoint
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.kafka.broker import Broker
+from streamops.points.recovery_points import RecoveryPoint
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 from .running import wait_until
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamops import batch_log
 from streamops.adapters.connections import Connection
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
+from streamops.adapters.files.state_files import StateFiles
 from streamops.stack.stack import Stack
+from streamops.state import batch_log
+from streamops.state.batch_log import Entry
 
 if TYPE_CHECKING:
     from .conftest import Airflow

@@ -13,12 +13,12 @@ import kafka as kafka_python
 import kafka.errors as kafka_errors
 import pytest
 
-from streamops.adapters import topic_admin
-from streamops.adapters.broker import Broker, short_error
 from streamops.adapters.connections import Connection
+from streamops.adapters.kafka import topic_admin
+from streamops.adapters.kafka.broker import Broker, short_error
+from streamops.declared.topics import Topic
 from streamops.errors import ConfigurationError, RefusedError, UnavailableError
-from streamops.offsets import TopicPartition
-from streamops.topics import Topic
+from streamops.state.offsets import TopicPartition
 
 pytestmark = pytest.mark.integration
 

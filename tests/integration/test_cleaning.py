@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from kafka.admin import NewTopic
 
-from streamops.adapters import cleaning_lock
+from streamops.adapters.cleaning import lock
 from streamops.adapters.connections import Connection
 from streamops.adapters.database.points import Points
 from streamops.adapters.database.session import Database
-from streamops.lease import JobState
-from streamops.offsets import TopicPartition
-from streamops.quarantined import DIRECTORY
-from streamops.recovery_points import RecoveryPoint
+from streamops.cleaning.quarantined import DIRECTORY
+from streamops.points.recovery_points import RecoveryPoint
 from streamops.stack.java import java
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
+from streamops.state.lease import JobState
+from streamops.state.offsets import TopicPartition
 
 from .cleaned import GOING, LOGS, OLD_LOG, START_2, Cleaned
 from .declared import connected
@@ -182,7 +182,7 @@ def test_a_plan_of_something_else_is_refused(cleaned: Cleaned) -> None:
 
 def test_two_at_once_exclude_each_other(cleaned: Cleaned) -> None:
     before = cleaned.content()
-    with cleaning_lock.held(cleaned.files, "lines", print):
+    with lock.held(cleaned.files, "lines", print):
         assert "another cleanup of lines works" in cleaned.run("clean", "apply", "lines", "--yes", code=REFUSED)
     assert cleaned.content() == before
 
@@ -251,7 +251,7 @@ def test_lost_permissions_are_an_error_and_lose_nothing(cleaned: Cleaned) -> Non
 
 def admin(settings: StackSettings, *arguments: str) -> str:
     """Hadoop's own administration tool."""
-    from streamops.adapters.spark_install import spark_home
+    from streamops.adapters.spark.install import spark_home
 
     ran = subprocess.run(
         [java(), "-XX:TieredStopAtLevel=1", "-cp",

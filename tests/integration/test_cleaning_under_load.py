@@ -23,10 +23,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from streamops import batch_log, generations
-from streamops.adapters.state_files import StateFiles
-from streamops.quarantined import DIRECTORY
+from streamops.adapters.files.state_files import StateFiles
+from streamops.cleaning.quarantined import DIRECTORY
 from streamops.stack.stack import Stack
+from streamops.state import batch_log, generations
 
 from .conftest import Streamops, command, environment
 from .faults import Killer

@@ -31,14 +31,14 @@ from streamops.adapters.database.models import VERSION, VERSION_TABLE, Model
 from streamops.adapters.database.points import Points
 from streamops.adapters.database.session import Database
 from streamops.adapters.database.upgrade import locked, migrate, upgrade, versions
-from streamops.drills import Drill, DrillState, InflictedFault, Surroundings
+from streamops.drills.drill import Drill, DrillState, InflictedFault, Surroundings
+from streamops.drills.recovery_times import RecoveryTimes
+from streamops.drills.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
 from streamops.errors import ConfigurationError, RefusedError, StateError, UnavailableError
-from streamops.lag import LagState
-from streamops.offsets import TopicPartition
-from streamops.point_retention import KeepRule
-from streamops.recovery_points import PartitionPoint, RecoveryPoint
-from streamops.recovery_times import RecoveryTimes
-from streamops.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
+from streamops.points.lag import LagState
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.points.retention import KeepRule
+from streamops.state.offsets import TopicPartition
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -21,21 +21,21 @@ import pyarrow.parquet as pq
 import pytest
 from kafka.admin import NewTopic
 
-from streamops import batch_log, generations
-from streamops.adapters import drill_evidence, ledger_files, surroundings
 from streamops.adapters.connections import Connection
-from streamops.adapters.drill_feed import DrillFeed
-from streamops.adapters.state_files import StateFiles
-from streamops.adapters.topic_records import records_between
-from streamops.batch_log import Entry
+from streamops.adapters.drills import evidence, ledger_files, surroundings
+from streamops.adapters.drills.feed import DrillFeed
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.kafka.topic_records import records_between
+from streamops.declared.pipeline import Pipeline, Resources, Sink
+from streamops.drills.ledger import Ledger
+from streamops.drills.verdict import Kind, Outcome, Stored, Verdict, Where
 from streamops.errors import ConfigurationError, RefusedError, StateError
-from streamops.generations import Generation
-from streamops.ledger import Ledger
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.pipeline import Pipeline, Resources, Sink
 from streamops.stack.stack import Stack
-from streamops.superseded import Span, Superseded
-from streamops.verdict import Kind, Outcome, Stored, Verdict, Where
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.offsets import OffsetRange, TopicPartition
+from streamops.state.superseded import Span, Superseded
 
 from .declared import connected, made
 from .running import wait_until
@@ -102,7 +102,7 @@ class Job:
         self.ends, self.batch = ends, self.batch + 1
 
     def judged(self, ledger: Ledger | None) -> Verdict:
-        return drill_evidence.judge("canary", self.files, ledger, self.kafka)
+        return evidence.judge("canary", self.files, ledger, self.kafka)
 
 
 @pytest.fixture
@@ -132,11 +132,11 @@ def test_a_job_that_is_right(job: Job, say: Callable[[str], None]) -> None:
     ledger = sent(job)
     assert (ledger.closed, ledger.unknown, ledger.refused) == (True, 0, frozenset())
     records = job.records()
-    assert not drill_evidence.processed_all(job.files, ledger)
+    assert not evidence.processed_all(job.files, ledger)
     job.process(records[: len(records) // 2])
     assert job.judged(ledger).outcome is Outcome.UNFINISHED
     job.process(records[len(records) // 2 :])
-    assert drill_evidence.processed_all(job.files, ledger)
+    assert evidence.processed_all(job.files, ledger)
     found = job.judged(ledger)
     say(found.describe())
     assert (found.outcome, found.total.delivered, found.foreign) == (Outcome.EXACT, ledger.sent, 0)
@@ -201,7 +201,7 @@ _KILLED = """
 import sys, time
 from pathlib import Path
 from streamops.adapters.connections import Connection
-from streamops.adapters.drill_feed import DrillFeed
+from streamops.adapters.drills.feed import DrillFeed
 kafka = Connection("kafka_default", extra={"bootstrap.servers": sys.argv[1]})
 feed = DrillFeed.open(kafka, [sys.argv[2]], Path(sys.argv[3]), drill="drill-1", rate=3000)
 while True:

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamops import batch_log
 from streamops.adapters.connections import Connection
-from streamops.drills import Drill, DrillState
-from streamops.faults import FAULTS
+from streamops.drills.drill import Drill, DrillState
+from streamops.drills.faults import FAULTS
+from streamops.drills.verdict import Kind, Outcome
 from streamops.stack import process
 from streamops.stack.stack import Stack
-from streamops.verdict import Kind, Outcome
+from streamops.state import batch_log
 
 from . import broken_jobs
 from .conftest import command, environment

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamops import batch_log
-from streamops import drivers as records
-from streamops.adapters.pipeline_drivers import PipelineDrivers
-from streamops.adapters.shell_submission import submit
-from streamops.driver_status import Standing
-from streamops.drivers import DriverRecord
-from streamops.lease import Owner, OwnerKind
+from streamops.adapters.pipelines.drivers import PipelineDrivers
+from streamops.adapters.spark.shell_submission import submit
+from streamops.running.driver_status import Standing
 from streamops.stack.stack import Stack
+from streamops.state import batch_log
+from streamops.state import drivers as records
+from streamops.state.drivers import DriverRecord
+from streamops.state.lease import Owner, OwnerKind
 
 from .faults import Killer
 from .running import covered, head, lines_of, started, state_of, stopped, wait_until, words

@@ -20,8 +20,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import Connection
+from streamops.adapters.kafka.broker import Broker
 from streamops.stack.stack import Stack
 
 pytestmark = [

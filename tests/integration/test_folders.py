@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamops import batch_log
 from streamops.stack.stack import Stack
+from streamops.state import batch_log
 
 from .faults import Killer
 from .running import state_of, stopped, wait_until

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamops.adapters import file_stores
 from streamops.adapters.connections import Connection, connection
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.files import stores
+from streamops.adapters.files.state_files import StateFiles
 from streamops.errors import StateError, UnavailableError
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
@@ -51,8 +51,8 @@ def test_a_file_is_read_as_it_was_written(files: StateFiles) -> None:
 
 
 def test_of_a_large_file_as_much_is_read_as_is_looked_at(files: StateFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_stores, "HDFS_WHOLE_BYTES", 1000)
-    monkeypatch.setattr(file_stores, "HDFS_RANGE_BYTES", 100)
+    monkeypatch.setattr(stores, "HDFS_WHOLE_BYTES", 1000)
+    monkeypatch.setattr(stores, "HDFS_RANGE_BYTES", 100)
     text = "".join(f"{number:07d}\n" for number in range(1000))
     files.replace("large", text)
     opened = files.open("large")

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamops import evidence, orders
-from streamops.adapters.spark_master import Cluster, SparkMaster
-from streamops.driver_status import Standing
+from streamops.adapters.spark.master import Cluster, SparkMaster
 from streamops.errors import ConfigurationError, RefusedError
-from streamops.lease import OwnerKind
+from streamops.running.driver_status import Standing
 from streamops.stack.stack import Stack
+from streamops.state import evidence, orders
+from streamops.state.lease import OwnerKind
 
 from .conftest import command, environment
 from .faults import Killer

@@ -15,11 +15,11 @@ import kafka as kafka_python
 import pytest
 from kafka.admin import NewTopic
 
-from streamops import generations, lease
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import TopicPartition
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
+from streamops.state import generations, lease
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import TopicPartition
 
 from .declared import Declared, connected, made
 

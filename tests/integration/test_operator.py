@@ -17,13 +17,13 @@ import httpx
 import psutil
 import pytest
 
-from streamops import evidence
 from streamops.adapters.connections import Connection
-from streamops.adapters.spark_master import Cluster, SparkMaster
-from streamops.adapters.state_files import StateFiles
-from streamops.driver_status import Standing
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.spark.master import Cluster, SparkMaster
+from streamops.running.driver_status import Standing
 from streamops.stack import process
 from streamops.stack.stack import Stack
+from streamops.state import evidence
 
 if TYPE_CHECKING:
     from .conftest import Airflow, Streamops

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from streamops.errors import AlarmError
-from streamops.offsets import TopicPartition
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
+from streamops.state.offsets import TopicPartition
 
 from .declared import Declared, commit, connected, made, send
 from .running import wait_until

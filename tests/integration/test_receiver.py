@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer
 
-from streamops import batch_log
 from streamops.adapters.connections import Connection
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.files.state_files import StateFiles
 from streamops.stack.stack import Stack
+from streamops.state import batch_log
 
 from .faults import Killer
 from .running import covered, head, lines_of, started, stopped, wait_until, words

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamops import batch_log, generations
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import OUTPUT
-from streamops.recovery_points import RecoveryPoint
+from streamops.adapters.files.state_files import StateFiles
+from streamops.points.recovery_points import RecoveryPoint
 from streamops.stack.stack import Stack
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import OUTPUT
 
 from .faults import Killer
 from .running import head, lines_of, state_of, wait_until, words

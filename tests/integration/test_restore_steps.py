@@ -22,13 +22,14 @@ import kafka as kafka_python
 import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, NewTopic, ResourcePattern, ResourceType
 
-from streamops import drivers, generations, lease
-from streamops.adapters import consumer_groups, living
-from streamops.adapters.action_lease import held
-from streamops.generations import Generation
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import TopicPartition
-from streamops.superseded import Span
+from streamops.adapters.kafka import consumer_groups
+from streamops.adapters.pipelines import living
+from streamops.adapters.pipelines.action_lease import held
+from streamops.state import drivers, generations, lease
+from streamops.state.generations import Generation
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import TopicPartition
+from streamops.state.superseded import Span
 
 from .declared import Declared, connected, made, send
 from .running import wait_until
@@ -246,13 +247,15 @@ def in_process(declared: Declared, *lines: str) -> subprocess.Popen[str]:
     body = "\n        ".join(("print('ready', flush=True)", *lines))
     script = f"""
 import os, signal, sys
-from streamops import generations, restores, snapshots
-from streamops.adapters import consumer_groups, restore_history
-from streamops.adapters.pipeline_files import declared
+from streamops.actions import restores, snapshots
+from streamops.adapters.kafka import consumer_groups
+from streamops.adapters.pipelines import restore_history
+from streamops.adapters.pipelines.files import declared
 from streamops.errors import StreamopsError
-from streamops.lease import Owner, OwnerKind
-from streamops.restore_targets import TargetKind
-from streamops.restores import Restores
+from streamops.actions.restores import Restores
+from streamops.restoring.targets import TargetKind
+from streamops.state import generations
+from streamops.state.lease import Owner, OwnerKind
 
 def before(where, name, act):
     there = getattr(where, name)
@@ -394,6 +397,6 @@ def test_a_driver_finds_the_lease_of_a_restore_taken_and_after_it_free(declared:
 
 
 def unreachable() -> Any:
-    from streamops.adapters.spark_master import Cluster, SparkMaster
+    from streamops.adapters.spark.master import Cluster, SparkMaster
 
     return SparkMaster(Cluster(master="", rest=(), ui=()))

@@ -17,14 +17,14 @@ import kafka as kafka_python
 import pytest
 from pyarrow import dataset
 
-from streamops import batch_log, evidence, generations
-from streamops.adapters import retention_reader, topic_admin, topic_positions
-from streamops.batch_log import OUTPUT
+from streamops.adapters.kafka import retention_reader, topic_admin, topic_positions
+from streamops.declared.topics import Topic
 from streamops.errors import AlarmError
-from streamops.offsets import OffsetRange, TopicPartition, seams
-from streamops.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint
 from streamops.stack.stack import Stack
-from streamops.topics import Topic
+from streamops.state import batch_log, evidence, generations
+from streamops.state.batch_log import OUTPUT
+from streamops.state.offsets import OffsetRange, TopicPartition, seams
 
 from .declared import connected, made, send
 from .running import state_of, wait_until

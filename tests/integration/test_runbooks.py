@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamops import batch_log, evidence
-from streamops.adapters.spark_master import Cluster, SparkMaster
-from streamops.driver_status import Standing
+from streamops.adapters.spark.master import Cluster, SparkMaster
 from streamops.errors import AlarmError
+from streamops.running.driver_status import Standing
 from streamops.stack.stack import Stack
+from streamops.state import batch_log, evidence
 
 from .conftest import command, environment
 from .faults import Killer

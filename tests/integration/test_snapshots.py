@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamops.lag import LagState
-from streamops.recovery_points import RecoveryPoint, Source
+from streamops.points.lag import LagState
+from streamops.points.recovery_points import RecoveryPoint, Source
 from streamops.stack.stack import Stack
 
 from .running import head, state_of, wait_until

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from kafka.admin import NewTopic
 
-from streamops import batch_log, generations
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import Connection
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
-from streamops.generations import Generation
-from streamops.offsets import OffsetRange, TopicPartition
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.kafka.broker import Broker
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 pytestmark = pytest.mark.integration
 

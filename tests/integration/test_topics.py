@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from streamops.adapters import topic_admin
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import Connection
+from streamops.adapters.kafka import topic_admin
+from streamops.adapters.kafka.broker import Broker
+from streamops.declared.topics import Topic, TopicPlan
 from streamops.errors import ConfigurationError, RefusedError, UnavailableError
-from streamops.topics import Topic, TopicPlan
 
 pytestmark = pytest.mark.integration
 

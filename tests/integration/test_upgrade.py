@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamops import batch_log, evidence, generations, releases
 from streamops.errors import RolledBackError
-from streamops.lease import OwnerKind
-from streamops.offsets import advance, seams
-from streamops.releases import Stage
 from streamops.stack.stack import Stack
+from streamops.state import batch_log, evidence, generations, releases
+from streamops.state.lease import OwnerKind
+from streamops.state.offsets import advance, seams
+from streamops.state.releases import Stage
 
 from .conftest import command, environment
 from .running import lines_of, state_of, wait_until, words

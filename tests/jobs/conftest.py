@@ -21,16 +21,16 @@ import transforms
 from hadoop_files import HadoopFiles
 from job import Job
 from streamops.adapters.connections import Connection
-from streamops.adapters.state_files import StateFiles
-from streamops.adapters.submission import hadoop_url
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.spark.submission import hadoop_url
 from streamops.errors import LeaseLostError
-from streamops.job_spec import FolderSpec, JobSpec, ReceiverSpec
-from streamops.lease import Owner, OwnerKind
 from streamops.settings import Settings
 from streamops.stack import receiver_jar
 from streamops.stack.hdfs import client_configuration
 from streamops.stack.jars import connector_jars
 from streamops.stack.stack import Stack
+from streamops.state.job_spec import FolderSpec, JobSpec, ReceiverSpec
+from streamops.state.lease import Owner, OwnerKind
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from hadoop_files import HadoopFiles
-from streamops import batch_log, generations, lease
-from streamops.batch_log import Entry
 from streamops.errors import LeaseLostError
-from streamops.generations import Generation
-from streamops.lease import Beat, JobState
-from streamops.offsets import seams
+from streamops.state import batch_log, generations, lease
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.lease import Beat, JobState
+from streamops.state.offsets import seams
 
 #: How long something takes depends on what else the machine does: the limit only ends a test that hangs.
 LIMIT_S = 300

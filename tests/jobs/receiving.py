@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
-from streamops import generations, numbered_files
+from streamops.state import generations, numbered_files
 
 from . import observing
 from .conftest import RunningStream, Topics

@@ -12,10 +12,10 @@ from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
 from job import Job, has_jvm
-from streamops import crash_loop, orders
 from streamops.errors import StopOrderedError
-from streamops.job_spec import JobSpec
-from streamops.orders import Order, Wish
+from streamops.state import crash_loop, orders
+from streamops.state.job_spec import JobSpec
+from streamops.state.orders import Order, Wish
 
 
 def started(spark: SparkSession, spec: JobSpec) -> Job:

@@ -15,12 +15,12 @@ from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
 from kafka_positions import KafkaPositions
-from streamops import drivers, generations, lease
 from streamops.errors import BadRecordError, ConfigurationError, DataLossError, LeaseLostError, TransformError
-from streamops.generations import Generation
-from streamops.job_spec import JobSpec
-from streamops.offsets import Offsets
-from streamops.offsets import TopicPartition as KnownPartition
+from streamops.state import drivers, generations, lease
+from streamops.state.generations import Generation
+from streamops.state.job_spec import JobSpec
+from streamops.state.offsets import Offsets
+from streamops.state.offsets import TopicPartition as KnownPartition
 
 from .observing import assert_contiguous, counts, covered, dying_at, entries, is_idle, opened, until
 

@@ -17,12 +17,12 @@ from pyspark.sql import SparkSession
 from folder_batch import FolderBatch
 from hadoop_files import HadoopFiles
 from job import Job
-from streamops import batch_log, generations, numbered_files, word_totals
-from streamops.adapters.sink_reader import SinkReader
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.sink.sink_reader import SinkReader
 from streamops.errors import ConfigurationError, LeaseLostError
-from streamops.job_spec import FolderSpec, JobSpec
-from streamops.word_totals import WordTotals
+from streamops.state import batch_log, generations, numbered_files, word_totals
+from streamops.state.job_spec import FolderSpec, JobSpec
+from streamops.state.word_totals import WordTotals
 
 Spec = Callable[..., JobSpec]
 Run = Callable[..., WordTotals]

@@ -15,11 +15,11 @@ from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
 from planned_files import PlannedFiles
-from streamops import batch_log, generations
-from streamops.adapters.sink_reader import SinkReader
-from streamops.adapters.verifying import verify
+from streamops.adapters.sink.sink_reader import SinkReader
+from streamops.adapters.sink.verifying import verify
 from streamops.errors import BadRecordError, ConfigurationError, DataLossError, LeaseLostError
-from streamops.job_spec import FolderSpec, JobSpec
+from streamops.state import batch_log, generations
+from streamops.state.job_spec import FolderSpec, JobSpec
 
 from .observing import counts, dying_at, entries, is_idle, until
 

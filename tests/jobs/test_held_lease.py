@@ -10,9 +10,9 @@ import pytest
 
 from hadoop_files import HadoopFiles
 from held_lease import HeldLease, take
-from streamops import lease
 from streamops.errors import LeaseLostError
-from streamops.lease import Beat, JobState, Owner, OwnerKind
+from streamops.state import lease
+from streamops.state.lease import Beat, JobState, Owner, OwnerKind
 
 SHELL = Owner(OwnerKind.SHELL)
 

@@ -25,7 +25,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
-from streamops.adapters.spark_install import spark_home
+from streamops.adapters.spark.install import spark_home
 from streamops.settings import Settings
 from streamops.stack import receiver_jar
 from streamops.stack.jars import connector_jars, ensure

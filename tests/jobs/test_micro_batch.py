@@ -17,10 +17,10 @@ from held_lease import HeldLease, take
 from kafka_positions import LossesRefused
 from micro_batch import MicroBatches
 from sinks.parquet import ParquetSink
-from streamops import batch_log
 from streamops.errors import LeaseLostError, StateError, TransformError
-from streamops.lease import Owner, OwnerKind
-from streamops.offsets import OffsetRange
+from streamops.state import batch_log
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.offsets import OffsetRange
 
 from .observing import DriverDied
 

@@ -16,9 +16,9 @@ from pyspark.sql import SparkSession
 from hadoop_files import HadoopFiles
 from received_batches import ReceivedBatches
 from receiver_stream import WRITTEN_BY
-from streamops import batch_log, generations
 from streamops.errors import DataLossError, LeaseLostError, UnavailableError
-from streamops.job_spec import JobSpec
+from streamops.state import batch_log, generations
+from streamops.state.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
 from .observing import LIMIT_S, assert_contiguous, covered, entries, opened

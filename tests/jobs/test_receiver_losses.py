@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 import pytest
 from kafka import TopicPartition as At
 
-from streamops import generations
-from streamops.adapters.pipeline_files import declared
-from streamops.adapters.snapshot_reader import SnapshotReader
+from streamops.adapters.pipelines.files import declared
+from streamops.adapters.pipelines.snapshot_reader import SnapshotReader
 from streamops.errors import DataLossError, LeaseLostError
-from streamops.offsets import OffsetRange, TopicPartition
 from streamops.runbooks import loss_actions
 from streamops.runbooks.case import Case
 from streamops.runbooks.offset_out_of_range import RUNBOOK
 from streamops.runbooks.recommendation import Recommendation
 from streamops.settings import Settings
+from streamops.state import generations
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 from .observing import until
 from .test_receiver_logs import Gate

@@ -9,8 +9,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
-from streamops.job_spec import JobSpec
-from streamops.planned_batch import PlannedBatch
+from streamops.state.job_spec import JobSpec
+from streamops.state.planned_batch import PlannedBatch
 
 from .conftest import RunningStream, Topics
 from .observing import DriverDied, assert_contiguous, covered, entries

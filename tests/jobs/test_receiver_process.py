@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from hadoop_files import HadoopFiles
-from streamops import batch_log, lease
-from streamops.adapters.receiver_jar import receiver_jar
-from streamops.adapters.spark_install import spark_home
-from streamops.job_spec import JobSpec, ReceiverSpec
-from streamops.lease import Beat, JobState
+from streamops.adapters.spark.install import spark_home
+from streamops.adapters.spark.receiver_jar import receiver_jar
 from streamops.settings import Settings, project_root
 from streamops.stack.jars import connector_jars
+from streamops.state import batch_log, lease
+from streamops.state.job_spec import JobSpec, ReceiverSpec
+from streamops.state.lease import Beat, JobState
 
 from .conftest import Topics
 from .observing import covered

@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
 from micro_batch import MicroBatches
-from streamops import batch_log
-from streamops.job_spec import JobSpec
+from streamops.state import batch_log
+from streamops.state.job_spec import JobSpec
 
 from .conftest import RunningStream, Topics
 from .observing import assert_contiguous, covered

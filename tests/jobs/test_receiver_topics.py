@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
 from streamops.errors import ConfigurationError, StateError
-from streamops.job_spec import JobSpec
-from streamops.offsets import TopicPartition as KnownPartition
+from streamops.state.job_spec import JobSpec
+from streamops.state.offsets import TopicPartition as KnownPartition
 
 from .conftest import RunningStream, Topics
 from .observing import LIMIT_S, assert_contiguous, covered

@@ -18,20 +18,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from streamops import batch_log, generations, snapshots
-from streamops.adapters import consumer_groups
+from streamops.actions import snapshots
+from streamops.actions.restores import Restores
 from streamops.adapters.database.upgrade import upgrade
-from streamops.adapters.pipeline_files import declared, state_files
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import OUTPUT
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.kafka import consumer_groups
+from streamops.adapters.pipelines.files import declared, state_files
 from streamops.errors import RefusedError, StreamopsError
-from streamops.generations import Generation
-from streamops.job_spec import JobSpec, ReceiverSpec
-from streamops.lease import Owner, OwnerKind
-from streamops.offsets import Offsets, TopicPartition
-from streamops.restore_plan import Plan
-from streamops.restore_targets import TargetKind
-from streamops.restores import Restores
+from streamops.restoring.plan import Plan
+from streamops.restoring.targets import TargetKind
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import OUTPUT
+from streamops.state.generations import Generation
+from streamops.state.job_spec import JobSpec, ReceiverSpec
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.offsets import Offsets, TopicPartition
 
 from .conftest import RunningStream, Topics
 from .observing import until

@@ -11,12 +11,12 @@ from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
 from prove_bad_records import prove
-from streamops import skips
 from streamops.errors import BadRecordError, LeaseLostError
-from streamops.job_spec import JobSpec
-from streamops.offsets import OffsetRange
-from streamops.proofs import Proof, ProofRequest
-from streamops.skips import Skip
+from streamops.state import skips
+from streamops.state.job_spec import JobSpec
+from streamops.state.offsets import OffsetRange
+from streamops.state.proofs import Proof, ProofRequest
+from streamops.state.skips import Skip
 
 from .observing import assert_contiguous, covered, dying_at, entries, until
 

@@ -13,12 +13,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 import transforms
 from hadoop_files import HadoopFiles
-from streamops import drivers, orders
-from streamops.drivers import DriverRecord
 from streamops.errors import StopOrderedError
-from streamops.job_spec import JobSpec
-from streamops.lease import BEAT_S
-from streamops.orders import Order, Wish
+from streamops.state import drivers, orders
+from streamops.state.drivers import DriverRecord
+from streamops.state.job_spec import JobSpec
+from streamops.state.lease import BEAT_S
+from streamops.state.orders import Order, Wish
 
 from .observing import assert_contiguous, counts, covered, until
 from .receiving import Committed, numbered

@@ -15,17 +15,18 @@ from kafka import TopicPartition as KafkaPartition
 from pyspark.sql import SparkSession
 
 from hadoop_files import HadoopFiles
-from streamops import batch_log, cleanup_state
-from streamops.adapters.state_files import StateFiles
-from streamops.cleanup import Found, Item, Reason, Rule
-from streamops.cleanup_judge import Judge
-from streamops.cleanup_paths import Root, RootKind
-from streamops.cleanup_state import Ground, KafkaNow, KeptPoint
+from streamops.adapters.files.state_files import StateFiles
+from streamops.cleaning import ground as cleanup_state
+from streamops.cleaning.cleanup import Found, Item, Reason, Rule
+from streamops.cleaning.ground import Ground, KafkaNow, KeptPoint
+from streamops.cleaning.judge import Judge
+from streamops.cleaning.paths import Root, RootKind
+from streamops.cleaning.wal_format import read_segment
+from streamops.declared.pipeline import Cleanup
 from streamops.errors import LeaseLostError
-from streamops.job_spec import JobSpec
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.pipeline import Cleanup
-from streamops.wal_format import read_segment
+from streamops.state import batch_log
+from streamops.state.job_spec import JobSpec
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 from .conftest import RunningStream, Topics
 from .observing import assert_contiguous, covered, entries

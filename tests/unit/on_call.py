@@ -6,19 +6,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from streamops import pipelines
-from streamops.batch_log import Entry
-from streamops.broker_health import BrokerHealth
-from streamops.driver_status import Standing
-from streamops.drivers import DriverRecord
-from streamops.generations import Generation
-from streamops.lease import TTL_S, Beat, JobState, Lease, Owner, OwnerKind
-from streamops.lifecycle import SeenDag, SeenRun, Situation
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.orders import Order, Wish
-from streamops.pipeline_status import Observed, assess
-from streamops.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.declared import pipelines
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint
 from streamops.runbooks.evidence import DriverSight, Evidence
+from streamops.running.broker_health import BrokerHealth
+from streamops.running.driver_status import Standing
+from streamops.running.lifecycle import SeenDag, SeenRun, Situation
+from streamops.running.pipeline_status import Observed, assess
+from streamops.state.batch_log import Entry
+from streamops.state.drivers import DriverRecord
+from streamops.state.generations import Generation
+from streamops.state.lease import TTL_S, Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, TopicPartition
+from streamops.state.orders import Order, Wish
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 PIPELINE = pipelines.load("pipelines.yaml", """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from streamops.offsets import OffsetRange
+from streamops.state.offsets import OffsetRange
 
 _PACKAGE = "org.apache.spark.streaming.streamops"
 

@@ -9,19 +9,20 @@ from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from streamops import batch_log, cleanup_state, generations, lease, planned_batch
-from streamops.batch_log import Entry
-from streamops.cleanup import Found, Item
-from streamops.cleanup_judge import Judge
-from streamops.cleanup_paths import Root, RootKind
-from streamops.cleanup_state import Ground, KafkaNow, KeptPoint
+from streamops.cleaning import ground as cleanup_state
+from streamops.cleaning.cleanup import Found, Item
+from streamops.cleaning.ground import Ground, KafkaNow, KeptPoint
+from streamops.cleaning.judge import Judge
+from streamops.cleaning.paths import Root, RootKind
+from streamops.declared.pipeline import Cleanup
 from streamops.errors import StateError
-from streamops.generations import Generation, Restored
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
-from streamops.pipeline import Cleanup
-from streamops.planned_batch import PlannedBatch
-from streamops.superseded import NOTHING, Superseded
+from streamops.state import batch_log, generations, lease, planned_batch
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation, Restored
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.state.planned_batch import PlannedBatch
+from streamops.state.superseded import NOTHING, Superseded
 
 from .segments import segment
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops.batch_boundaries import Boundaries, Overlap, boundaries
-from streamops.batch_log import Entry
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.restoring.batch_boundaries import Boundaries, Overlap, boundaries
+from streamops.state.batch_log import Entry
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
 
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamops import batch_log
-from streamops.batch_log import (
+from streamops.errors import StateError
+from streamops.state import batch_log
+from streamops.state.batch_log import (
     ROLL_UP,
     Entry,
     backwards,
@@ -24,8 +25,7 @@ from streamops.batch_log import (
     read_head,
     roll_ups_due,
 )
-from streamops.errors import StateError
-from streamops.offsets import OffsetRange
+from streamops.state.offsets import OffsetRange
 
 
 class MemoryFiles:

@@ -6,10 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from streamops.carry_over import Carried, MovedFrom, NewPlace, OldPlace, as_table, carry, paired, parse, refusals
 from streamops.errors import ConfigurationError
-from streamops.offsets import TopicPartition
-from streamops.restore_targets import Target, TargetKind
+from streamops.restoring.carry_over import (
+    Carried,
+    MovedFrom,
+    NewPlace,
+    OldPlace,
+    as_table,
+    carry,
+    paired,
+    parse,
+    refusals,
+)
+from streamops.restoring.targets import Target, TargetKind
+from streamops.state.offsets import TopicPartition
 
 OLD, NEW = TopicPartition("lines", 0), TopicPartition("lines_v2", 0)
 #: 30 of 40 are processed; the next one was written at 5000. The copy has it 70 offsets further on.

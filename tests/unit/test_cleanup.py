@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamops.cleanup import Found, Item, Reason, Rule, Totals
-from streamops.cleanup_judge import Judge
+from streamops.cleaning.cleanup import Found, Item, Reason, Rule, Totals
+from streamops.cleaning.judge import Judge
 from streamops.errors import StateError
 
 from .state_directory import WRITTEN_MS, restored

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from streamops import drivers, releases, versions
-from streamops.cleanup import Found, Item, Reason
-from streamops.cleanup_folders import (
+from streamops.cleaning.cleanup import Found, Item, Reason
+from streamops.cleaning.folders import (
     CodeUse,
     Quarantined,
     SparkNow,
@@ -18,13 +17,14 @@ from streamops.cleanup_folders import (
     quarantine_items,
     work_items,
 )
-from streamops.cleanup_paths import Root, RootKind
-from streamops.drivers import DriverRecord
+from streamops.cleaning.paths import Root, RootKind
+from streamops.declared.pipeline import Cleanup, CleanupRules
 from streamops.errors import StateError
-from streamops.lease import Owner, OwnerKind
-from streamops.pipeline import Cleanup, CleanupRules
-from streamops.releases import Release, Stage
-from streamops.versions import Version
+from streamops.state import drivers, releases, versions
+from streamops.state.drivers import DriverRecord
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.releases import Release, Stage
+from streamops.state.versions import Version
 
 from .state_directory import NOW_MS, ROOT, WRITTEN_MS, StateDirectory, iso, receiving
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from streamops.cleanup import Item, Reason
-from streamops.cleanup_groups import Group, group_items, point_items
-from streamops.offsets import Offsets
-from streamops.pipeline import Cleanup, CleanupRules
+from streamops.cleaning.cleanup import Item, Reason
+from streamops.cleaning.groups import Group, group_items, point_items
+from streamops.declared.pipeline import Cleanup, CleanupRules
+from streamops.state.offsets import Offsets
 
 from .state_directory import P0, StateDirectory, point, receiving, restored
 

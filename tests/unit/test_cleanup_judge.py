@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamops.batch_boundaries import boundaries
-from streamops.batch_log import Entry
-from streamops.cleanup import Found, Item, Reason, Rule
-from streamops.cleanup_judge import Judge, recheck
-from streamops.cleanup_paths import Root, RootKind
-from streamops.cleanup_state import KafkaNow
-from streamops.generations import Restored
-from streamops.offsets import OffsetRange, Offsets, TopicPartition, ranges_between
-from streamops.pipeline import Cleanup, CleanupRules
-from streamops.superseded import NOTHING, Span, Superseded, runs
+from streamops.cleaning.cleanup import Found, Item, Reason, Rule
+from streamops.cleaning.ground import KafkaNow
+from streamops.cleaning.judge import Judge, recheck
+from streamops.cleaning.paths import Root, RootKind
+from streamops.declared.pipeline import Cleanup, CleanupRules
+from streamops.restoring.batch_boundaries import boundaries
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Restored
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition, ranges_between
+from streamops.state.superseded import NOTHING, Span, Superseded, runs
 
 from .segments import chunk, record, segment
 from .state_directory import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops.cleanup_paths import Root, RootKind, refusal
+from streamops.cleaning.paths import Root, RootKind, refusal
 
 ORDERS = Root(RootKind.STATE, "file:///var/streams/orders", "/var/streams/orders", "orders")
 LINES = Root(RootKind.STATE, "file:///var/streams/lines", "/var/streams/lines", "lines")

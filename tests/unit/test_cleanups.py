@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from streamops import cleanups, generations, pipelines
-from streamops.adapters import cleanup_places
-from streamops.adapters.cleanup_ground import root_at
-from streamops.adapters.state_files import StateFiles
-from streamops.cleanup import Item
-from streamops.cleanup_paths import RootKind
-from streamops.cleanups import Cleanups
+from streamops.actions import cleanups
+from streamops.actions.cleanups import Cleanups
+from streamops.adapters.cleaning import places as cleanup_places
+from streamops.adapters.cleaning.ground import root_at
+from streamops.adapters.files.state_files import StateFiles
+from streamops.cleaning.cleanup import Item
+from streamops.cleaning.paths import RootKind
+from streamops.declared import pipelines
 from streamops.errors import ConfigurationError, StateError, StreamopsError
-from streamops.generations import Generation
 from streamops.settings import Settings
+from streamops.state import generations
+from streamops.state.generations import Generation
 
 DECLARED = """
 version: 1

@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
-from streamops import generations
 from streamops.adapters.database.drills import Drills
 from streamops.adapters.database.session import Database
 from streamops.adapters.database.upgrade import upgrade
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.files.state_files import StateFiles
 from streamops.cli.main import build
-from streamops.drills import Drill, DrillState, InflictedFault, Surroundings
-from streamops.generations import Generation
-from streamops.recovery_times import RecoveryTimes
-from streamops.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
+from streamops.drills.drill import Drill, DrillState, InflictedFault, Surroundings
+from streamops.drills.recovery_times import RecoveryTimes
+from streamops.drills.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
+from streamops.state import generations
+from streamops.state.generations import Generation
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 EXACT = Verdict((PartitionCounts("canary", 0, 100, 99, 1, 0, 100),), (), 1, 0, 0, 0, LogProof(True, 9, 100, 0, 0))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamops.adapters.client_settings import client_settings
 from streamops.adapters.connections import Connection
+from streamops.adapters.kafka.client_settings import client_settings
 from streamops.errors import ConfigurationError
 
 SERVERS = {"bootstrap.servers": "a:9092"}

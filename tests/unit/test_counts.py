@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streamops import batch_log, generations
-from streamops.adapters import sink_reader
-from streamops.adapters.sink_reader import SinkReader
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
-from streamops.counts import CountsFollower, as_text, chunks, require_word_counts
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.sink import sink_reader
+from streamops.adapters.sink.sink_reader import SinkReader
 from streamops.errors import ConfigurationError, StateError
-from streamops.generations import Generation
-from streamops.superseded import NOTHING, Span, Superseded
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import Entry
+from streamops.state.counts import CountsFollower, as_text, chunks, require_word_counts
+from streamops.state.generations import Generation
+from streamops.state.superseded import NOTHING, Span, Superseded
 
 
 class Written:

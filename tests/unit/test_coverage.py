@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops.coverage import Coverage
-from streamops.offsets import OffsetRange
+from streamops.state.coverage import Coverage
+from streamops.state.offsets import OffsetRange
 
 RANGES = st.builds(lambda partition, first, span: OffsetRange("lines", partition, first, first + span),
                    st.integers(0, 1), st.integers(0, 30), st.integers(0, 9))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamops.crash_loop import LONGEST_WAIT_S, Crash, described, wait_s
+from streamops.state.crash_loop import LONGEST_WAIT_S, Crash, described, wait_s
 
 NOW = datetime(2026, 11, 20, 3, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamops.disagreements import disagreements
-from streamops.offsets import TopicPartition
-from streamops.recovery_points import Source
+from streamops.points.disagreements import disagreements
+from streamops.points.recovery_points import Source
+from streamops.state.offsets import TopicPartition
 
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)
 PROCESSED = {P0: 10, P1: 50}

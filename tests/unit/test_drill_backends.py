@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from streamops import pipelines
 from streamops.adapters.connections import Connection
+from streamops.declared import pipelines
 from streamops.drilling import backends
 from streamops.drilling.compose import ComposeServices
 from streamops.drilling.kubernetes import KubernetesPods
 from streamops.drilling.yarn import YarnContainers
+from streamops.drills.faults import Target
 from streamops.errors import ConfigurationError, RefusedError, UnavailableError
-from streamops.faults import Target
 from streamops.settings import project_root
 
 PIPELINE = pipelines.load(project_root() / "dags" / "pipelines.yaml").pipeline("canary_direct")

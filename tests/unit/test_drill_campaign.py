@@ -10,12 +10,12 @@ from typing import Any
 import psutil
 import pytest
 
-from streamops import pipelines
+from streamops.declared import pipelines
+from streamops.declared.pipelines import Pipelines
 from streamops.drilling import campaign, drill_tasks
 from streamops.drilling.open_faults import OpenFaults
+from streamops.drills.faults import OpenFault
 from streamops.errors import ConfigurationError, RefusedError
-from streamops.faults import OpenFault
-from streamops.pipelines import Pipelines
 from streamops.settings import Settings
 
 FILE = """

@@ -9,7 +9,7 @@ from math import inf
 
 import pytest
 
-from streamops.drill_comparison import (
+from streamops.drills.comparison import (
     ALPHA,
     Comparison,
     Group,
@@ -21,8 +21,8 @@ from streamops.drill_comparison import (
     seconds,
     version_of,
 )
-from streamops.drills import Drill, DrillState, InflictedFault, Surroundings
-from streamops.recovery_times import RecoveryTimes
+from streamops.drills.drill import Drill, DrillState, InflictedFault, Surroundings
+from streamops.drills.recovery_times import RecoveryTimes
 
 DRIVER = Group("driver", "kill", "direct", "canary_direct")
 BROKER = Group("broker", "pause", "direct", "canary_direct")

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamops import pipelines
+from streamops.declared import pipelines
 from streamops.drilling.backend import Victim
 from streamops.drilling.local import LocalProcesses, lives
+from streamops.drills.faults import Target
 from streamops.errors import RefusedError
-from streamops.faults import Target
 from streamops.settings import project_root
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack

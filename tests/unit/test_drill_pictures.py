@@ -6,8 +6,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from streamops.adapters.drill_pictures import page, write_png
-from streamops.drill_comparison import Comparison, Group, Promise, Recovery, compare
+from streamops.adapters.drills.pictures import page, write_png
+from streamops.drills.comparison import Comparison, Group, Promise, Recovery, compare
 
 
 def comparison() -> Comparison:

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from streamops import batch_log, generations, lease, pipelines
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
+from streamops.adapters.files.state_files import StateFiles
+from streamops.declared import pipelines
 from streamops.drilling import watch
 from streamops.drilling.watch import Watch
-from streamops.generations import Generation
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import OffsetRange, TopicPartition
 from streamops.settings import Settings
+from streamops.state import batch_log, generations, lease
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 DECLARED = """
 version: 1

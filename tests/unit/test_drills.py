@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from streamops.drills import FORMAT, Drill, DrillState, InflictedFault, Surroundings, state_after
+from streamops.drills.drill import FORMAT, Drill, DrillState, InflictedFault, Surroundings, state_after
+from streamops.drills.recovery_times import RecoveryTimes
+from streamops.drills.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
 from streamops.errors import StateError
-from streamops.recovery_times import RecoveryTimes
-from streamops.verdict import Example, Finding, Kind, LogProof, PartitionCounts, Verdict, Where
 
 BACK = InflictedFault(1, "driver", "kill", "2026-11-23T15:00:00+00:00", "driver-7", {"pid": 4711},
                       "2026-11-23T15:00:01+00:00", "2026-11-23T15:00:02+00:00",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamops.driver_status import Patience, Sighting, Standing, first_line, most_telling, read_status
+from streamops.running.driver_status import Patience, Sighting, Standing, first_line, most_telling, read_status
 
 ANSWER = {"action": "SubmissionStatusResponse", "serverSparkVersion": "4.2.0", "submissionId": "driver-1"}
 NOT_KNOWN = Sighting(Standing.NOT_KNOWN)

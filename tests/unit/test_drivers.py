@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streamops.crash_loop import KEPT, Crash
-from streamops.drivers import DriverRecord
-from streamops.lease import Owner, OwnerKind
+from streamops.state.crash_loop import KEPT, Crash
+from streamops.state.drivers import DriverRecord
+from streamops.state.lease import Owner, OwnerKind
 
 RECORD = DriverRecord("driver-1", "lines", Owner(OwnerKind.SHELL), "2026-11-20T03:00:00.000+00:00", epoch=4,
                       last_error="OutOfMemoryError: heap")

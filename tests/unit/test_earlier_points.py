@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from streamops.earlier_points import growth_per_s, known_timestamps, oldest_waiting
-from streamops.offsets import TopicPartition
-from streamops.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.points.earlier_points import growth_per_s, known_timestamps, oldest_waiting
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.state.offsets import TopicPartition
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from streamops import drivers, evidence, generations, lease
-from streamops.batch_log import Entry, entry_path, head_path
-from streamops.drivers import DriverRecord
-from streamops.generations import Generation
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import OffsetRange
+from streamops.state import drivers, evidence, generations, lease
+from streamops.state.batch_log import Entry, entry_path, head_path
+from streamops.state.drivers import DriverRecord
+from streamops.state.generations import Generation
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange
 
 OWNER = Owner(OwnerKind.AIRFLOW, "stream_lines", "run-1", "driver", 1)
 RECORD = DriverRecord("driver-1", "lines", OWNER, "2026-11-20T03:00:00.000+00:00")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from streamops import failing_batch
-from streamops.drivers import DriverRecord
-from streamops.failing_batch import Letter, Letters
-from streamops.lease import Owner, OwnerKind
-from streamops.offsets import OffsetRange
+from streamops.state import failing_batch
+from streamops.state.drivers import DriverRecord
+from streamops.state.failing_batch import Letter, Letters
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.offsets import OffsetRange
 
 RANGES = (OffsetRange("lines", 0, 30, 60), OffsetRange("lines", 1, 7, 7))
 

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from streamops import faults
+from streamops.drills import faults
+from streamops.drills.faults import FAULTS, OpenFault, Target
 from streamops.errors import ConfigurationError, StateError
-from streamops.faults import FAULTS, OpenFault, Target
 
 CANARIES = [("canary_direct", "direct"), ("canary_receiver", "receiver")]
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops.adapters.line_sources import from_files
-from streamops.adapters.log_follower import LogFollower
+from streamops.adapters.files.log_follower import LogFollower
+from streamops.adapters.kafka.line_sources import from_files
 from streamops.errors import ConfigurationError
 from streamops.feed import BURST_S, Key, Line, Numbering, Pace, Record, Shape, Tally, parse_headers, ranges
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from streamops.adapters.file_trees import Tree, open_tree
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.files.trees import Tree, open_tree
+from streamops.cleaning.seen import Kind
 from streamops.errors import RefusedError
-from streamops.seen import Kind
 
 
 class Place:

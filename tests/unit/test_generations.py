@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from streamops import generations
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.files.state_files import StateFiles
 from streamops.errors import StateError
-from streamops.generations import Generation, Restored
-from streamops.offsets import TopicPartition
-from streamops.superseded import NOTHING, Span
+from streamops.state import generations
+from streamops.state.generations import Generation, Restored
+from streamops.state.offsets import TopicPartition
+from streamops.state.superseded import NOTHING, Span
 
 GENERATION = Generation(
     pipeline="lines_direct",

@@ -11,7 +11,7 @@ import pytest
 
 from group_commits import GroupCommits
 from streamops.errors import UnavailableError
-from streamops.offsets import TopicPartition
+from streamops.state.offsets import TopicPartition
 
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)
 

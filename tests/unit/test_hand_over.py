@@ -10,14 +10,14 @@ from typing import Any, cast
 import pytest
 
 from hand_over import start_after
-from streamops import batch_log, generations
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
+from streamops.adapters.files.state_files import StateFiles
 from streamops.errors import ConfigurationError, DataLossError
-from streamops.generations import Generation
-from streamops.job_spec import FolderSpec, JobSpec
-from streamops.lease import Owner, OwnerKind
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.state import batch_log, generations
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.job_spec import FolderSpec, JobSpec
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
 
 AT = "2026-11-20T03:00:00+00:00"
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)

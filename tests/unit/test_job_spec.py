@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamops.errors import ConfigurationError
-from streamops.job_spec import JobSpec, ReceiverSpec
-from streamops.lease import Owner, OwnerKind
+from streamops.state.job_spec import JobSpec, ReceiverSpec
+from streamops.state.lease import Owner, OwnerKind
 
 SPEC = JobSpec(
     pipeline="lines_direct",

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamops.judgement import judge
-from streamops.ledger import NOWHERE, Identity, Ledger, value_of
-from streamops.offsets import TopicPartition
-from streamops.verdict import EXAMPLES, Delivery, Kind, LogProof, Outcome, Stored, Verdict, Where, worst
+from streamops.drills.judgement import judge
+from streamops.drills.ledger import NOWHERE, Identity, Ledger, value_of
+from streamops.drills.verdict import EXAMPLES, Delivery, Kind, LogProof, Outcome, Stored, Verdict, Where, worst
+from streamops.state.offsets import TopicPartition
 
 PLACES = (TopicPartition("a", 0), TopicPartition("a", 1), TopicPartition("b", 0))
 START = 100

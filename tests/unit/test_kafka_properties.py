@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from streamops.declared.kafka_properties import for_a_job
 from streamops.errors import ConfigurationError
-from streamops.kafka_properties import for_a_job
 
 SERVERS = {"bootstrap.servers": "broker:9092"}
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamops.lag import (
+from streamops.points.lag import (
     FAILING,
     MOST_NAMED,
     MOST_POINTS,
@@ -20,8 +20,8 @@ from streamops.lag import (
     thinned,
     window_s,
 )
-from streamops.offsets import TopicPartition
-from streamops.recovery_points import Disagreement, PartitionPoint, RecoveryPoint, Source, Unknown
+from streamops.points.recovery_points import Disagreement, PartitionPoint, RecoveryPoint, Source, Unknown
+from streamops.state.offsets import TopicPartition
 
 START = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 P0, P1, P2 = (TopicPartition("lines", number) for number in range(3))

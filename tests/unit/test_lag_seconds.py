@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamops.lag_seconds import Growth, Retention, data_loss_s, lag_records, lag_s, timestamp_at
+from streamops.points.lag_seconds import Growth, Retention, data_loss_s, lag_records, lag_s, timestamp_at
 
 NOW_MS = 1_700_000_000_000
 SAMPLES = [(100, NOW_MS - 60_000), (200, NOW_MS - 40_000), (210, NOW_MS)]

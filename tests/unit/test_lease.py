@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops import lease
 from streamops.errors import StateError
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state import lease
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
 
 AIRFLOW = Owner(OwnerKind.AIRFLOW, "pipeline_lines", "scheduled__2026-11-20", "run_job", 2)
 HELD = Lease("lines", 4, "driver-1", AIRFLOW, "host-a", 4711, "2026-11-20T03:00:00.000+00:00")

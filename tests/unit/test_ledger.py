@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops import ledger
+from streamops.drills import ledger
+from streamops.drills.ledger import NOWHERE, Acknowledgement, Identity, identity_of, value_of
 from streamops.errors import StateError
-from streamops.ledger import NOWHERE, Acknowledgement, Identity, identity_of, value_of
-from streamops.offsets import TopicPartition
+from streamops.state.offsets import TopicPartition
 
 START = {TopicPartition("canary", 0): 40, TopicPartition("canary", 1): 38}
 HEAD = ledger.header("d-1", "d-1", "2026-11-23T15:00:00+00:00", START)

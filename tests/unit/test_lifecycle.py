@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from streamops.lease import Owner, OwnerKind
-from streamops.lifecycle import Action, SeenDag, SeenDriver, SeenRun, Situation, StepKind, plan
-from streamops.orders import Order, Wish
+from streamops.running.lifecycle import Action, SeenDag, SeenDriver, SeenRun, Situation, StepKind, plan
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.orders import Order, Wish
 
 RUN = Owner(OwnerKind.AIRFLOW, "stream_lines", "run-1", "driver", 1)
 DRIVER = SeenDriver("driver-1", "RUNNING", RUN, has_started=True)

@@ -9,17 +9,17 @@ from typing import Any, cast
 
 import pytest
 
-from streamops import drivers, lease, orders
-from streamops.adapters import lifecycle_steps
-from streamops.adapters.lifecycle_steps import Given, LifecycleSteps
-from streamops.adapters.pipeline_drivers import PipelineDrivers, Start
-from streamops.adapters.state_files import StateFiles
-from streamops.driver_status import Sighting, Standing
-from streamops.drivers import DriverRecord
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines import lifecycle_steps
+from streamops.adapters.pipelines.drivers import PipelineDrivers, Start
+from streamops.adapters.pipelines.lifecycle_steps import Given, LifecycleSteps
 from streamops.errors import RefusedError, StateError, UnavailableError
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.lifecycle import Action, plan
-from streamops.orders import Order, Wish
+from streamops.running.driver_status import Sighting, Standing
+from streamops.running.lifecycle import Action, plan
+from streamops.state import drivers, lease, orders
+from streamops.state.drivers import DriverRecord
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.orders import Order, Wish
 
 AT = "2026-11-20T03:00:00.000+00:00"
 OWNER = Owner(OwnerKind.AIRFLOW, "stream_lines", "run-1", "driver", 1)

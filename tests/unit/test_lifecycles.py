@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from streamops import lifecycles, pipelines
+from streamops.actions import lifecycles
+from streamops.actions.lifecycles import Result
+from streamops.declared import pipelines
 from streamops.errors import ConfigurationError, RefusedError, StreamopsError, UnavailableError
-from streamops.lifecycle import Action, Plan
-from streamops.lifecycles import Result
+from streamops.running.lifecycle import Action, Plan
 
 DECLARED = pipelines.load("pipelines.yaml", """
 version: 1

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from streamops import drivers, lease
-from streamops.adapters import living
-from streamops.adapters.action_lease import held
-from streamops.adapters.spark_master import Cluster, SparkMaster
-from streamops.adapters.state_files import StateFiles
-from streamops.drivers import DriverRecord
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines import living
+from streamops.adapters.pipelines.action_lease import held
+from streamops.adapters.spark.master import Cluster, SparkMaster
 from streamops.errors import RefusedError
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state import drivers, lease
+from streamops.state.drivers import DriverRecord
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
 
 ME = Owner(OwnerKind.SHELL)
 AT = "2026-11-20T03:00:00+00:00"
@@ -106,7 +106,7 @@ def test_a_driver_goes_on_to_beat_in_a_directory_that_was_deleted(files: StateFi
 
 
 def test_an_action_holds_the_lease_beats_and_gives_it_up(files: StateFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamops.adapters.action_lease.BEAT_S", 0.05)
+    monkeypatch.setattr("streamops.adapters.pipelines.action_lease.BEAT_S", 0.05)
     take(files)
     with held(files, "lines", "restore", ME, after=1) as mine:
         mine.check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamops import numbered_files
+from streamops.state import numbered_files
 
 
 @pytest.mark.parametrize(("names", "latest"), [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamops.errors import StateError
-from streamops.offsets import (
+from streamops.state.offsets import (
     OffsetRange,
     Offsets,
     Seam,

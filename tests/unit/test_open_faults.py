@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamops.drilling.open_faults import OpenFaults
+from streamops.drills.faults import OpenFault
 from streamops.errors import RefusedError
-from streamops.faults import OpenFault
 
 FAULT = OpenFault("a-0001", "driver:pause", "canary", "local", {"victims": []}, "host", 42, 1.5,
                   "2026-11-20T03:00:00.000+00:00")

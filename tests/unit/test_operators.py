@@ -11,12 +11,12 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
 from streamops.adapters.connections import Connection
-from streamops.adapters.submission import job_spec, submission
+from streamops.adapters.spark.submission import job_spec, submission
+from streamops.declared.pipeline import Pipeline
 from streamops.errors import JobStopped, StreamopsError
-from streamops.lease import Owner, OwnerKind
-from streamops.orders import Order, Wish
-from streamops.pipeline import Pipeline
 from streamops.settings import Settings, project_root
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.orders import Order, Wish
 
 MASTER = "spark://127.0.0.1:7077"
 PIPELINE = Pipeline.model_validate({

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamops import orders
 from streamops.errors import StateError
-from streamops.orders import Order, Wish
+from streamops.state import orders
+from streamops.state.orders import Order, Wish
 
 STOP = Order("lines", 3, Wish.STOP, "alice@shell", "2026-11-20T03:00:00.000+00:00", "new certificates", 30.0)
 

@@ -9,17 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from streamops import batch_log, drivers, generations, lease
-from streamops.adapters.state_files import StateFiles
-from streamops.adapters.status_reader import observe
-from streamops.batch_log import Entry
-from streamops.crash_loop import Crash
-from streamops.drivers import DriverRecord
-from streamops.generations import Generation
-from streamops.lease import TTL_S, Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
-from streamops.orders import Order, Wish
-from streamops.pipeline_status import Observed, State, assess, duration, lag_records, positions, rate, unreadable
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines.status_reader import observe
+from streamops.running.pipeline_status import (
+    Observed,
+    State,
+    assess,
+    duration,
+    lag_records,
+    positions,
+    rate,
+    unreadable,
+)
+from streamops.state import batch_log, drivers, generations, lease
+from streamops.state.batch_log import Entry
+from streamops.state.crash_loop import Crash
+from streamops.state.drivers import DriverRecord
+from streamops.state.generations import Generation
+from streamops.state.lease import TTL_S, Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.state.orders import Order, Wish
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)

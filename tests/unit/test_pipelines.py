@@ -14,12 +14,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamops import pipelines
+from streamops.declared import pipelines
+from streamops.declared.pipeline import Pipeline, Resources, Schedules
+from streamops.declared.pipelines import Pipelines, check, load
+from streamops.declared.problems import Problem
+from streamops.declared.schema import schema_text
 from streamops.errors import ConfigurationError
-from streamops.pipeline import Pipeline, Resources, Schedules
-from streamops.pipelines import Pipelines, check, load
-from streamops.pipelines_schema import schema_text
-from streamops.problems import Problem
 
 DAGS = Path(__file__).parents[2] / "dags"
 
@@ -537,7 +537,7 @@ def test_no_text_makes_the_check_fail(text: str) -> None:
 
 def test_loading_imports_nothing_heavy() -> None:
     """Airflow's DAG processor loads the file again and again."""
-    code = ("import sys; from streamops import pipelines; pipelines.load(sys.argv[1]); "
+    code = ("import sys; from streamops.declared import pipelines; pipelines.load(sys.argv[1]); "
             "print([name for name in ('airflow', 'kafka', 'pyspark', 'pandas', 'fsspec') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code, str(DAGS / "pipelines.yaml")], capture_output=True, text=True,
                           env={"PYTHONPATH": str(Path(pipelines.__file__).parents[1])}, check=True)

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from streamops import planned_batch
 from streamops.errors import StateError
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.planned_batch import PlannedBatch
+from streamops.state import planned_batch
+from streamops.state.offsets import OffsetRange, TopicPartition
+from streamops.state.planned_batch import PlannedBatch
 
 PLANNED = PlannedBatch(
     generation=2,

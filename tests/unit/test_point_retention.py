@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from streamops.point_retention import KeepRule
+from streamops.points.retention import KeepRule
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from streamops import batch_log, pipelines, skips, snapshots
-from streamops.adapters.pipeline_files import state_files
-from streamops.batch_log import Entry
+from streamops.actions import snapshots
+from streamops.adapters.pipelines.files import state_files
+from streamops.declared import pipelines
 from streamops.errors import AlarmError
-from streamops.offsets import OffsetRange
-from streamops.proofs import ProvenRecord
 from streamops.runbooks import poison_actions
 from streamops.runbooks.case import Case
 from streamops.settings import Settings
+from streamops.state import batch_log, skips
+from streamops.state.batch_log import Entry
+from streamops.state.offsets import OffsetRange
+from streamops.state.proofs import ProvenRecord
 
 DECLARED = pipelines.load("pipelines.yaml", """
 version: 1

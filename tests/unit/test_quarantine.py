@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from streamops import quarantined
-from streamops.adapters import cleaning_lock
-from streamops.adapters.cleaning_lock import CleaningLock, held
-from streamops.adapters.file_trees import open_tree
-from streamops.adapters.quarantine import Quarantine
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.cleaning import lock as cleaning_lock
+from streamops.adapters.cleaning.lock import CleaningLock, held
+from streamops.adapters.cleaning.quarantine import Quarantine
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.files.trees import open_tree
+from streamops.cleaning import quarantined
+from streamops.cleaning.quarantined import Intent, Taken
+from streamops.cleaning.seen import Kind
 from streamops.errors import RefusedError
-from streamops.quarantined import Intent, Taken
-from streamops.seen import Kind
 
 LOG = "checkpoint/000001/000003-001/receivedData/0/log-1-2"
 FILES = {LOG: "received", "plans/000001/000007.json": "{}", "output/_aside/1-2-3/part": "rows"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamops.rank_test import holm, least_p, median, p_of_worse
+from streamops.drills.rank_test import holm, least_p, median, p_of_worse
 
 TIMES = st.lists(st.sampled_from([1.0, 2.0, 2.5, 4.0, 7.0, inf]), min_size=1, max_size=5)
 

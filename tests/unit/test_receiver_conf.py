@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamops.pipeline import Pipeline
-from streamops.receiver_conf import receiver_conf
+from streamops.declared.pipeline import Pipeline
+from streamops.declared.receiver_conf import receiver_conf
 
 WRITE_AHEAD = "spark.streaming.{}.writeAheadLog.{}"
 

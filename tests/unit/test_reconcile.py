@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamops.driver_status import Standing
-from streamops.lease import Owner, OwnerKind
-from streamops.orders import Order, Wish
-from streamops.reconcile import KEEP_RECORDS_FOR, Action, ObservedDriver, plan_reconciliation
+from streamops.running.driver_status import Standing
+from streamops.running.reconcile import KEEP_RECORDS_FOR, Action, ObservedDriver, plan_reconciliation
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.orders import Order, Wish
 
 NOW = datetime(2026, 11, 20, 3, tzinfo=UTC)
 AIRFLOW = Owner(OwnerKind.AIRFLOW, "stream_lines", "scheduled__1", "driver", 1)

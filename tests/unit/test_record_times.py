@@ -7,7 +7,7 @@ import struct
 import pytest
 from kafka.record import MemoryRecordsBuilder
 
-from streamops.adapters.record_times import timestamp_in
+from streamops.adapters.kafka.record_times import timestamp_in
 
 
 def batch(*times_ms: int, compression: int = 0) -> bytes:

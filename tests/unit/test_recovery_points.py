@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streamops.errors import StateError
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.recovery_points import (
+from streamops.points.recovery_points import (
     COLUMNS,
     Disagreement,
     PartitionPoint,
@@ -18,6 +17,7 @@ from streamops.recovery_points import (
     Unknown,
     WalExtent,
 )
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamops.offsets import TopicPartition
-from streamops.recovery_times import RecoveryTimes, SeenBatch, SeenLatest, Sign, Watched, times_of
+from streamops.drills.recovery_times import RecoveryTimes, SeenBatch, SeenLatest, Sign, Watched, times_of
+from streamops.state.offsets import TopicPartition
 
 AT = TopicPartition("canary", 0)
 

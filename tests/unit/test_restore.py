@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops.batch_boundaries import Boundaries
-from streamops.batch_log import Entry
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
-from streamops.restore import Forecast, Pace, assess, catch_up_s, forecast
-from streamops.restore_targets import ObservedPositions, Target, TargetKind, resolve
+from streamops.restoring.batch_boundaries import Boundaries
+from streamops.restoring.forecast import Forecast, Pace, assess, catch_up_s, forecast
+from streamops.restoring.targets import ObservedPositions, Target, TargetKind, resolve
+from streamops.state.batch_log import Entry
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
 
 P0, P1 = (TopicPartition("lines", number) for number in range(2))
 OBSERVED = ObservedPositions(frozenset({P0, P1}), {P0: 0, P1: 0}, {P0: 50, P1: 40}, {P0: 40, P1: 40})

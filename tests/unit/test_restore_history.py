@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from streamops import batch_log, generations, numbered_files
-from streamops.adapters import restore_history
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
-from streamops.generations import Generation
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.recovery_points import PartitionPoint, RecoveryPoint
-from streamops.superseded import NOTHING, Span
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines import restore_history
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.state import batch_log, generations, numbered_files
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.offsets import OffsetRange, TopicPartition
+from streamops.state.superseded import NOTHING, Span
 
 AT = "2026-11-20T03:00:00+00:00"
 P0 = TopicPartition("lines", 0)

@@ -11,13 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops.batch_log import Entry
 from streamops.errors import RefusedError
-from streamops.generations import Generation, Restored
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
-from streamops.recovery_points import PartitionPoint, RecoveryPoint
-from streamops.restore import Pace
-from streamops.restore_plan import (
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.restoring.forecast import Pace
+from streamops.restoring.plan import (
     Decision,
     History,
     Observed,
@@ -28,9 +25,12 @@ from streamops.restore_plan import (
     to_be_undone,
     undone,
 )
-from streamops.restore_refusals import ObservedLife, ObservedTopics, RefusalKind
-from streamops.restore_targets import ObservedPositions, Target, TargetKind
-from streamops.superseded import NOTHING, Span, Superseded
+from streamops.restoring.refusals import ObservedLife, ObservedTopics, RefusalKind
+from streamops.restoring.targets import ObservedPositions, Target, TargetKind
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation, Restored
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.state.superseded import NOTHING, Span, Superseded
 
 P0, P1, P2 = (TopicPartition("lines", number) for number in range(3))
 DEAD = ObservedLife((), ())

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from streamops.errors import ConfigurationError
-from streamops.offsets import Offsets, TopicPartition
-from streamops.restore_targets import ObservedPositions, Target, TargetKind, parse, read_csv, resolve
+from streamops.restoring.targets import ObservedPositions, Target, TargetKind, parse, read_csv, resolve
+from streamops.state.offsets import Offsets, TopicPartition
 
 P0, P1, P2 = (TopicPartition("lines", number) for number in range(3))
 

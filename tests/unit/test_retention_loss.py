@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from streamops import retention_loss
-from streamops.lag_seconds import Retention
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.recovery_points import PartitionPoint, RecoveryPoint, Unknown, WalExtent
-from streamops.retention_loss import Oldest, Overtaken
+from streamops.points import retention_loss
+from streamops.points.lag_seconds import Retention
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint, Unknown, WalExtent
+from streamops.points.retention_loss import Oldest, Overtaken
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)
 HOUR_MS = 3_600_000

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamops.run_backoff import FIRST_WAIT, HAS_WORKED, LONGEST_WAIT, PastRun, not_before
+from streamops.running.run_backoff import FIRST_WAIT, HAS_WORKED, LONGEST_WAIT, PastRun, not_before
 
 END = datetime(2026, 11, 20, 3, tzinfo=UTC)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from streamops import orders
-from streamops.adapters.pipeline_files import state_files
-from streamops.adapters.state_files import StateFiles
-from streamops.orders import Order, Wish
-from streamops.pipelines import Pipelines
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines.files import state_files
+from streamops.declared.pipelines import Pipelines
 from streamops.runbooks import actions
 from streamops.runbooks.case import Case
 from streamops.settings import Settings
+from streamops.state import orders
+from streamops.state.orders import Order, Wish
 
 from .on_call import PIPELINE, ago
 

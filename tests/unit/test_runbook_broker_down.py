@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streamops.broker_health import BrokerHealth
 from streamops.runbooks.broker_down import RUNBOOK
 from streamops.runbooks.evidence import Evidence
 from streamops.runbooks.recommendation import Kind
+from streamops.running.broker_health import BrokerHealth
 
 from .on_call import P0, P1, SILENT, STOP, evidence, seen
 

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from streamops.broker_health import BrokerHealth
-from streamops.crash_loop import Crash
-from streamops.driver_status import Standing
-from streamops.lease import Beat, JobState
-from streamops.lifecycle import SeenRun
-from streamops.orders import Order, Wish
-from streamops.pipeline_status import Observed, unreadable
 from streamops.runbooks.driver_lost import RUNBOOK
 from streamops.runbooks.evidence import Evidence
 from streamops.runbooks.recommendation import Kind
-from streamops.running_batch import RunningBatch
+from streamops.running.broker_health import BrokerHealth
+from streamops.running.driver_status import Standing
+from streamops.running.lifecycle import SeenRun
+from streamops.running.pipeline_status import Observed, unreadable
+from streamops.state.crash_loop import Crash
+from streamops.state.lease import Beat, JobState
+from streamops.state.orders import Order, Wish
+from streamops.state.running_batch import RunningBatch
 
 from .on_call import DAG, GONE, RECORD, SIGHT, SILENT, STOP, ago, evidence, seen
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from streamops.broker_health import BrokerHealth
 from streamops.runbooks.evidence import Evidence, Rates
 from streamops.runbooks.lag_growing import RUNBOOK
 from streamops.runbooks.recommendation import Kind
-from streamops.running_batch import RunningBatch
+from streamops.running.broker_health import BrokerHealth
+from streamops.state.running_batch import RunningBatch
 
 from .on_call import P0, PIPELINE, SILENT, STOP, ago, entry, evidence, seen
 

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from streamops import generations
-from streamops.adapters.pipeline_files import state_files
-from streamops.broker_health import BrokerHealth
-from streamops.driver_status import Standing
-from streamops.generations import Restored
-from streamops.lag_seconds import Retention
-from streamops.lease import Beat, JobState
-from streamops.pipeline_status import unreadable
-from streamops.pipelines import Pipelines
-from streamops.retention_loss import Oldest, Overtaken
+from streamops.adapters.pipelines.files import state_files
+from streamops.declared.pipelines import Pipelines
+from streamops.points.lag_seconds import Retention
+from streamops.points.retention_loss import Oldest, Overtaken
 from streamops.runbooks.case import Case
 from streamops.runbooks.loss_evidence import LossEvidence
 from streamops.runbooks.offset_out_of_range import RUNBOOK
 from streamops.runbooks.recommendation import Kind, Recommendation
+from streamops.running.broker_health import BrokerHealth
+from streamops.running.driver_status import Standing
+from streamops.running.pipeline_status import unreadable
 from streamops.settings import Settings
+from streamops.state import generations
+from streamops.state.generations import Restored
+from streamops.state.lease import Beat, JobState
 
 from .on_call import GONE, OBSERVED, P0, P1, PIPELINE, SIGHT, SILENT, STOP, ago, evidence, seen
 

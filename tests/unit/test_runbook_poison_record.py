@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from streamops.broker_health import BrokerHealth
-from streamops.driver_status import Standing
-from streamops.failing_batch import FailingBatch, Letters
-from streamops.lease import Beat, JobState
-from streamops.offsets import OffsetRange
-from streamops.pipeline_status import unreadable
-from streamops.proofs import Proof, ProvenRecord
-from streamops.recovery_points import PartitionPoint
+from streamops.points.recovery_points import PartitionPoint
 from streamops.runbooks.poison_evidence import PoisonEvidence
 from streamops.runbooks.poison_record import RUNBOOK
 from streamops.runbooks.recommendation import Kind, Recommendation
+from streamops.running.broker_health import BrokerHealth
+from streamops.running.driver_status import Standing
+from streamops.running.pipeline_status import unreadable
+from streamops.state.failing_batch import FailingBatch, Letters
+from streamops.state.lease import Beat, JobState
+from streamops.state.offsets import OffsetRange
+from streamops.state.proofs import Proof, ProvenRecord
 
 from .on_call import GONE, P0, PIPELINE, SIGHT, SILENT, STOP, ago, evidence, seen
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from streamops.broker_health import BrokerHealth
-from streamops.lease import Beat, JobState
 from streamops.runbooks.evidence import Evidence
 from streamops.runbooks.recommendation import Kind
 from streamops.runbooks.stuck_batch import RUNBOOK
-from streamops.running_batch import RunningBatch
+from streamops.running.broker_health import BrokerHealth
+from streamops.state.lease import Beat, JobState
+from streamops.state.running_batch import RunningBatch
 
 from .on_call import P0, PIPELINE, SILENT, STOP, ago, entry, evidence, seen
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streamops import pipelines
 from streamops.cli import main as command
+from streamops.declared import pipelines
 from streamops.errors import AlarmError, ConfigurationError, RefusedError, UnavailableError
 from streamops.runbooks import catalogue, procedure, reading
 from streamops.runbooks.case import Case

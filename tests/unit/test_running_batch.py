@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from streamops.running_batch import RunningBatch, recent_per_s, stuck_after_s, times
+from streamops.state.running_batch import RunningBatch, recent_per_s, stuck_after_s, times
 
 from .on_call import NOW, ago, entry
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamops import names
-from streamops.schedules import crons, is_due
+from streamops.declared import names
+from streamops.declared.schedules import crons, is_due
 
 
 def at(text: str) -> datetime:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamops.errors import StateError
-from streamops.offsets import OffsetRange, TopicPartition, advance, seams
-from streamops.sink_labels import DRIVER, Label, rebuilt
+from streamops.state.offsets import OffsetRange, TopicPartition, advance, seams
+from streamops.state.sink_labels import DRIVER, Label, rebuilt
 
 AT = "2026-11-20T03:00:00+00:00"
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from streamops import skips
 from streamops.errors import ConfigurationError, StateError
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.proofs import Proof, ProofRequest, ProvenRecord
-from streamops.skips import Skip
+from streamops.state import skips
+from streamops.state.offsets import OffsetRange, TopicPartition
+from streamops.state.proofs import Proof, ProofRequest, ProvenRecord
+from streamops.state.skips import Skip
 
 BAD = ProvenRecord("lines", 0, 37, "ValueError: oops", "k", 12, 1)
 PROOF = Proof("p", 1, 7, "as_number", 100, "ValueError: oops", (BAD,))

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamops.lag_seconds import Growth, Retention
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.recovery_points import COLUMNS, RecoveryPoint, Source, Unknown, WalExtent
-from streamops.snapshot import (
+from streamops.points.lag_seconds import Growth, Retention
+from streamops.points.recovery_points import COLUMNS, RecoveryPoint, Source, Unknown, WalExtent
+from streamops.points.snapshot import (
     ObservedBatchLog,
     ObservedEvidence,
     ObservedKafka,
     Reading,
     take,
 )
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from streamops import lag, snapshots
+from streamops.actions import snapshots
 from streamops.adapters.connections import Connection
 from streamops.adapters.database.points import Points
 from streamops.adapters.database.session import Database
 from streamops.adapters.database.upgrade import upgrade
+from streamops.declared.pipeline import Pipeline
+from streamops.declared.pipelines import Pipelines
 from streamops.errors import AlarmError, ConfigurationError
-from streamops.lag import LagState, PipelineLag, Thresholds
-from streamops.offsets import TopicPartition
-from streamops.pipeline import Pipeline
-from streamops.pipelines import Pipelines
-from streamops.point_retention import KeepRule
-from streamops.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.points import lag
+from streamops.points.lag import LagState, PipelineLag, Thresholds
+from streamops.points.recovery_points import PartitionPoint, RecoveryPoint
+from streamops.points.retention import KeepRule
+from streamops.state.offsets import TopicPartition
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamops.adapters.spark_install import spark_home, spark_jars
-from streamops.adapters.submission import submit_environment
+from streamops.adapters.spark.install import spark_home, spark_jars
+from streamops.adapters.spark.submission import submit_environment
 from streamops.errors import ConfigurationError
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from streamops.adapters import connections
-from streamops.adapters.spark_master import Cluster, SparkMaster, _telling, application_link
-from streamops.driver_status import Standing
+from streamops.adapters.spark.master import Cluster, SparkMaster, _telling, application_link
 from streamops.errors import ConfigurationError, UnavailableError
+from streamops.running.driver_status import Standing
 
 ONE = "spark://spark%3A%2F%2F127.0.0.1:7077?deploy-mode=cluster&rest-port=6066"
 

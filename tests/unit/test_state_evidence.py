@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streamops import batch_log, generations, planned_batch
-from streamops.adapters.state_evidence import (
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines.state_evidence import (
     LogPosition,
     checkpointed,
     log_position,
@@ -17,14 +17,14 @@ from streamops.adapters.state_evidence import (
     stored,
     write_ahead_log,
 )
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
+from streamops.declared.pipeline import Pipeline
 from streamops.errors import StateError
-from streamops.generations import Generation
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.pipeline import Pipeline
-from streamops.planned_batch import PlannedBatch
-from streamops.recovery_points import WalExtent
+from streamops.points.recovery_points import WalExtent
+from streamops.state import batch_log, generations, planned_batch
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation
+from streamops.state.offsets import OffsetRange, TopicPartition
+from streamops.state.planned_batch import PlannedBatch
 
 P0, P1 = TopicPartition("lines", 0), TopicPartition("lines", 1)
 AT = "2026-11-20T03:00:00+00:00"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from streamops.adapters.state_files import StateFiles
+from streamops.adapters.files.state_files import StateFiles
 from streamops.errors import ConfigurationError, RefusedError, StateError, UnavailableError
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streamops import stored_json
-from streamops.drivers import DriverRecord
 from streamops.errors import StateError
-from streamops.lease import Owner, OwnerKind
+from streamops.state import stored_json
+from streamops.state.drivers import DriverRecord
+from streamops.state.lease import Owner, OwnerKind
 
 RECORD = DriverRecord("driver-1", "lines", Owner(OwnerKind.SHELL), "2026-11-20T03:00:00.000+00:00")
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from streamops.adapters.code_bundle import bundle_code
 from streamops.adapters.connections import Connection
-from streamops.adapters.receiver_jar import jar_name
-from streamops.adapters.submission import connector_jars, hadoop_url, job_spec, submission, submit_environment
+from streamops.adapters.spark.code_bundle import bundle_code
+from streamops.adapters.spark.receiver_jar import jar_name
+from streamops.adapters.spark.submission import connector_jars, hadoop_url, job_spec, submission, submit_environment
+from streamops.declared.pipeline import Pipeline
 from streamops.errors import ConfigurationError
-from streamops.job_spec import FolderSpec, JobSpec
-from streamops.lease import Owner, OwnerKind
-from streamops.pipeline import Pipeline
 from streamops.settings import Settings, project_root
+from streamops.state.job_spec import FolderSpec, JobSpec
+from streamops.state.lease import Owner, OwnerKind
 
 JOBS = project_root() / "jobs"
 OWNER = Owner(OwnerKind.AIRFLOW, "stream_lines", "run-1", "driver", 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamops.errors import StateError
-from streamops.superseded import NOTHING, Span, Superseded, runs
+from streamops.state.superseded import NOTHING, Span, Superseded, runs
 
 SPANS = st.builds(
     lambda generation, first, size: Span(generation, first, None if size is None else first + size),

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from streamops.driver_status import Standing
-from streamops.lease import Owner, OwnerKind
-from streamops.takeover import Contender, Takeover, owner_lives, plan_takeover
+from streamops.running.driver_status import Standing
+from streamops.running.takeover import Contender, Takeover, owner_lives, plan_takeover
+from streamops.state.lease import Owner, OwnerKind
 
 ME = Owner(OwnerKind.AIRFLOW, "stream_lines", "run-2", "driver", 2)
 EARLIER_TRY = replace(ME, try_number=1)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from streamops.topics import ChangeKind, ObservedTopic, Topic, TopicChange, TopicPlan, plan_topic, plan_topics
+from streamops.declared.topics import ChangeKind, ObservedTopic, Topic, TopicChange, TopicPlan, plan_topic, plan_topics
 
 
 def declared(partitions: int = 4, replication: int = 1, **configs: str) -> Topic:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from streamops.lease import Owner, OwnerKind
-from streamops.lifecycle import Plan, SeenDag, SeenDriver, SeenRun, Situation, StepKind
-from streamops.orders import Order, Wish
-from streamops.releases import Release, Stage
-from streamops.upgrade import SeenVersions, plan_rollback, plan_upgrade
-from streamops.versions import Version
+from streamops.running.lifecycle import Plan, SeenDag, SeenDriver, SeenRun, Situation, StepKind
+from streamops.running.upgrade import SeenVersions, plan_rollback, plan_upgrade
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.orders import Order, Wish
+from streamops.state.releases import Release, Stage
+from streamops.state.versions import Version
 
 AT = "2026-11-20T03:00:00.000+00:00"
 OLD = Version("lines", "aaaaaaaaaaaa", {"approach": "receiver", "interval_s": 1}, {"conf": {"spark.x": "1"}})

@@ -10,26 +10,26 @@ from typing import Any
 
 import pytest
 
-from streamops import batch_log, drivers, generations, releases, versions
-from streamops.adapters import lifecycle_steps, upgrade_steps
-from streamops.adapters.lifecycle_steps import Given
-from streamops.adapters.pipeline_drivers import Start
-from streamops.adapters.state_files import StateFiles
-from streamops.adapters.submission import Submission
-from streamops.adapters.upgrade_steps import UpgradeSteps
-from streamops.adapters.version_files import kept, released, version_of
-from streamops.batch_log import Entry
-from streamops.crash_loop import Crash
-from streamops.driver_status import Sighting, Standing
-from streamops.drivers import DriverRecord
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines import lifecycle_steps, upgrade_steps
+from streamops.adapters.pipelines.drivers import Start
+from streamops.adapters.pipelines.lifecycle_steps import Given
+from streamops.adapters.pipelines.upgrade_steps import UpgradeSteps
+from streamops.adapters.pipelines.version_files import kept, released, version_of
+from streamops.adapters.spark.submission import Submission
 from streamops.errors import DataLossError, RefusedError, RolledBackError, StreamopsError
-from streamops.generations import Generation
-from streamops.job_spec import JobSpec
-from streamops.lease import Owner, OwnerKind
-from streamops.orders import Order, Wish, path, standing
-from streamops.releases import Stage
-from streamops.takeover import Takeover
-from streamops.upgrade import plan_upgrade
+from streamops.running.driver_status import Sighting, Standing
+from streamops.running.takeover import Takeover
+from streamops.running.upgrade import plan_upgrade
+from streamops.state import batch_log, drivers, generations, releases, versions
+from streamops.state.batch_log import Entry
+from streamops.state.crash_loop import Crash
+from streamops.state.drivers import DriverRecord
+from streamops.state.generations import Generation
+from streamops.state.job_spec import JobSpec
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.orders import Order, Wish, path, standing
+from streamops.state.releases import Stage
 
 AT = "2026-11-20T03:00:00.000+00:00"
 ME = Owner(OwnerKind.START)

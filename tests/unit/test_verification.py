@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from streamops.batch_log import Entry
 from streamops.errors import StateError
-from streamops.generations import Generation, Restored
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.superseded import NOTHING, Span
-from streamops.verification import MOST_SHOWN, Verification, verify_generation, verify_start
+from streamops.state.batch_log import Entry
+from streamops.state.generations import Generation, Restored
+from streamops.state.offsets import OffsetRange, TopicPartition
+from streamops.state.superseded import NOTHING, Span
+from streamops.state.verification import MOST_SHOWN, Verification, verify_generation, verify_start
 
 P0 = TopicPartition("lines", 0)
 GENERATION = Generation("lines", 1, "direct", {P0: 5}, "first start", "2026-11-20T03:00:00+00:00")

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from streamops import batch_log, drivers, generations, lease, releases, versions
-from streamops.adapters import trials
-from streamops.adapters.state_files import StateFiles
-from streamops.adapters.submission import Submission
-from streamops.adapters.version_files import kept, released, submission_of, version_of
-from streamops.batch_log import Entry
-from streamops.crash_loop import Crash
-from streamops.drivers import DriverRecord
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines import trials
+from streamops.adapters.pipelines.version_files import kept, released, submission_of, version_of
+from streamops.adapters.spark.submission import Submission
 from streamops.errors import ConfigurationError
-from streamops.generations import Generation
-from streamops.job_spec import JobSpec
-from streamops.lease import Beat, JobState, Lease, Owner, OwnerKind
-from streamops.offsets import OffsetRange, Offsets, TopicPartition
-from streamops.releases import Release, Stage
+from streamops.state import batch_log, drivers, generations, lease, releases, versions
+from streamops.state.batch_log import Entry
+from streamops.state.crash_loop import Crash
+from streamops.state.drivers import DriverRecord
+from streamops.state.generations import Generation
+from streamops.state.job_spec import JobSpec
+from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
+from streamops.state.offsets import OffsetRange, Offsets, TopicPartition
+from streamops.state.releases import Release, Stage
 
 AT = "2026-11-20T03:00:00.000+00:00"
 SHELL, START = Owner(OwnerKind.SHELL), Owner(OwnerKind.START)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops.offsets import OffsetRange, TopicPartition
-from streamops.wal_format import Segment, read_segment
+from streamops.cleaning.wal_format import Segment, read_segment
+from streamops.state.offsets import OffsetRange, TopicPartition
 
 from .segments import chunk, record, segment
 

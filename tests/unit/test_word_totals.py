@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamops import word_totals
 from streamops.errors import StateError
-from streamops.word_totals import WordTotals
+from streamops.state import word_totals
+from streamops.state.word_totals import WordTotals
 
 TOTALS = WordTotals(
     pipeline="p", generation=4, folder="file:///in", driver="driver-1", finished_at="2026-11-20T03:00:00.000+00:00",

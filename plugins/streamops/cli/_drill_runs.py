@@ -32,8 +32,8 @@ def run(
     First heals what a drill that was killed has left. Ending this one, by Ctrl-C or SIGTERM, heals at once. Exits with
     3 when a drill is refused, with 7 when a pipeline did not pass.
     """
-    from streamops import lifecycles
-    from streamops.adapters.pipeline_files import declared
+    from streamops.actions import lifecycles
+    from streamops.adapters.pipelines.files import declared
     from streamops.drilling import campaign
     from streamops.settings import Settings
 
@@ -54,7 +54,7 @@ def run(
 
 def heal(backend: BackendName = "local", pipelines: File = None) -> None:
     """Heal what drills that were killed have left inflicted. Safe to repeat; refused while a drill is at work."""
-    from streamops.adapters.pipeline_files import declared
+    from streamops.adapters.pipelines.files import declared
     from streamops.drilling import campaign
     from streamops.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from streamops.lifecycle import Action
+from streamops.running.lifecycle import Action
 
 Names = Annotated[list[str], typer.Argument(metavar="PIPELINE", help="One or more pipelines.")]
 Within = Annotated[Optional[float], typer.Option(  # noqa: UP045  typer reads it
@@ -45,8 +45,8 @@ def run(
     file: Path | None,
 ) -> None:
     """Plan, show, ask, apply and read back. Raises what keeps a pipeline from it, after all the others."""
-    from streamops import lifecycles
-    from streamops.adapters.pipeline_files import declared
+    from streamops.actions import lifecycles
+    from streamops.adapters.pipelines.files import declared
     from streamops.settings import Settings
 
     def say(line: str) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from streamops.generations import Generation
-    from streamops.restore_plan import Plan
-    from streamops.restores import Restores
+    from streamops.actions.restores import Restores
+    from streamops.restoring.plan import Plan
+    from streamops.state.generations import Generation
 
 File = Annotated[Optional[Path], typer.Option("--pipelines", help="The pipelines file.", show_default="STREAMOPS_PIPELINES")]  # noqa: UP045,E501 - typer reads it
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
@@ -43,7 +43,7 @@ def restore(
     while a driver or a group member lives. Exits with 3 when it is refused. To go back: streamops offsets undo.
     """
     from streamops.errors import ConfigurationError
-    from streamops.restore_targets import TargetKind
+    from streamops.restoring.targets import TargetKind
 
     stated = [(kind, value) for kind, value in (
         (TargetKind.POINT, to_point), (TargetKind.TIME, to_time), (TargetKind.EARLIEST, to_earliest or None),
@@ -76,16 +76,16 @@ def undo(
 
 
 def _restores(pipeline: str, pipelines: Path | None) -> Restores:
-    from streamops import snapshots
-    from streamops.adapters.pipeline_files import declared
-    from streamops.restores import Restores
+    from streamops.actions import snapshots
+    from streamops.actions.restores import Restores
+    from streamops.adapters.pipelines.files import declared
 
     return Restores(declared(pipelines).pipeline(pipeline), snapshots.store(), warn)
 
 
 def carry_out(restores: Restores, planned: Plan, only_plan: bool, yes: bool, as_json: bool) -> Generation | None:
     """Show the forecast, ask, and restore; the generation that is open then, None where only the plan is asked for."""
-    from streamops.lease import Owner, OwnerKind
+    from streamops.state.lease import Owner, OwnerKind
 
     if as_json:
         typer.echo(json.dumps(planned.as_dict(), indent=2))
@@ -108,9 +108,9 @@ def go_on(restores: Restores, restored: Generation | None, start: bool, pipeline
     if not start:
         warn(f"Start it: streamops start {restored.pipeline}")
         return
-    from streamops import lifecycles
-    from streamops.adapters.pipeline_files import declared
-    from streamops.lifecycle import Action
+    from streamops.actions import lifecycles
+    from streamops.adapters.pipelines.files import declared
+    from streamops.running.lifecycle import Action
     from streamops.settings import Settings
 
     known = declared(pipelines)

@@ -16,8 +16,8 @@ def command(
     pipelines: Annotated[Path | None, typer.Option(help="The file that declares the pipelines.")] = None,
 ) -> None:
     """Show the newest batches of the current generation: rows, offsets, driver and times."""
-    from streamops import batch_log, generations, numbered_files
-    from streamops.adapters.pipeline_files import declared, state_files
+    from streamops.adapters.pipelines.files import declared, state_files
+    from streamops.state import batch_log, generations, numbered_files
 
     files = state_files(declared(pipelines).pipeline(pipeline))
     number = numbered_files.latest(files.names(generations.DIRECTORY))

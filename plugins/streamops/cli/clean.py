@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from streamops.adapters.quarantine import Held
-    from streamops.cleanups import Cleanups
+    from streamops.actions.cleanups import Cleanups
+    from streamops.adapters.cleaning.quarantine import Held
     from streamops.errors import StreamopsError
 
 app = typer.Typer(
@@ -40,7 +40,7 @@ def plan(
 
     With --json each thing is a line, also what is kept; `clean apply --plan FILE` carries such a file out later.
     """
-    from streamops.cleanups import SHOWN
+    from streamops.actions.cleanups import SHOWN
 
     with _cleanups(pipelines) as cleanups:
         planned = cleanups.plan(names or (), sys.stdout if as_json else None,
@@ -147,8 +147,8 @@ def restore(
 
 def _carry_out(cleanups: Cleanups, plan: IO[str], errors: list[StreamopsError], as_json: bool) -> None:
     """Apply a plan's lines, and print what became of them."""
-    from streamops.cleanup import Totals
-    from streamops.cleanups import summary
+    from streamops.actions.cleanups import summary
+    from streamops.cleaning.cleanup import Totals
 
     ended: dict[str, Totals] = {}
     for place, item in cleanups.apply(plan, errors):
@@ -175,8 +175,8 @@ def _opened(file: Path) -> IO[str]:
 
 
 def _cleanups(pipelines: Path | None) -> Cleanups:
-    from streamops.adapters.pipeline_files import declared
-    from streamops.cleanups import Cleanups
+    from streamops.actions.cleanups import Cleanups
+    from streamops.adapters.pipelines.files import declared
     from streamops.settings import Settings
 
     settings = Settings.load(**({"pipelines": pipelines} if pipelines else {}))
@@ -184,7 +184,7 @@ def _cleanups(pipelines: Path | None) -> Cleanups:
 
 
 def _format() -> str:
-    from streamops.cleanups import FORMAT
+    from streamops.actions.cleanups import FORMAT
 
     return FORMAT
 

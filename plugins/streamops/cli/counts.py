@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streamops.adapters.state_files import StateFiles
+    from streamops.adapters.files.state_files import StateFiles
 
 
 def command(
@@ -23,9 +23,9 @@ def command(
     Only batches that the batch log names count; rows are compared with it, and a difference is an error (exit 5). Of a
     batch over a folder, the newest result is printed: its most frequent words, and how much it counted.
     """
-    from streamops.adapters.pipeline_files import declared, state_files
-    from streamops.adapters.sink_reader import SinkReader
-    from streamops.counts import CountsFollower, as_text, require_word_counts
+    from streamops.adapters.pipelines.files import declared, state_files
+    from streamops.adapters.sink.sink_reader import SinkReader
+    from streamops.state.counts import CountsFollower, as_text, require_word_counts
 
     found = declared(pipelines).pipeline(pipeline)
     require_word_counts(found.name, found.transform, found.sink.type)
@@ -49,9 +49,9 @@ def command(
 
 
 def _show_result(pipeline: str, files: StateFiles, top: int | None, as_json: bool) -> None:
-    from streamops import numbered_files, word_totals
     from streamops.errors import StateError
-    from streamops.word_totals import WordTotals
+    from streamops.state import numbered_files, word_totals
+    from streamops.state.word_totals import WordTotals
 
     newest = numbered_files.latest(files.names(word_totals.DIRECTORY))
     text = files.read(word_totals.path(newest)) if newest is not None else None

@@ -13,8 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from streamops.batch_log import Entry
-    from streamops.counts import CountsFollower
+    from streamops.state.batch_log import Entry
+    from streamops.state.counts import CountsFollower
 
 #: How many words and batches are shown.
 _TOP, _BATCHES = 6, 6

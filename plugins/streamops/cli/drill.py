@@ -13,8 +13,8 @@ from streamops.errors import AlarmError, ConfigurationError
 
 if TYPE_CHECKING:
     from streamops.adapters.database.drills import Drills, VerdictCounts
-    from streamops.drill_comparison import Comparison, Promise
-    from streamops.drills import Drill
+    from streamops.drills.comparison import Comparison, Promise
+    from streamops.drills.drill import Drill
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,14 +73,14 @@ def judge(
 
     This is also what tells what became of the records when the drill itself was killed: `drill show` names its ledger.
     """
-    from streamops.adapters import drill_evidence, ledger_files
     from streamops.adapters.connections import connection
-    from streamops.adapters.pipeline_files import declared, state_files
+    from streamops.adapters.drills import evidence, ledger_files
+    from streamops.adapters.pipelines.files import declared, state_files
 
     chosen = declared(pipelines).pipeline(pipeline)
     sent = ledger_files.read(ledger) if ledger else None
     kafka = connection(chosen.connections.kafka) if sent is not None else None
-    verdict = drill_evidence.judge(pipeline, state_files(chosen), sent, kafka)
+    verdict = evidence.judge(pipeline, state_files(chosen), sent, kafka)
     typer.echo(json.dumps(verdict.as_dict()) if as_json else verdict.describe())
     if verdict.outcome != "exact":
         raise typer.Exit(AlarmError.exit_code)
@@ -105,15 +105,15 @@ def compare(
         streamops drill compare --png drills.png
         streamops drill compare 41 42 --against 'spark 4.1.1'
     """
-    from streamops import drill_comparison
+    from streamops.drills import comparison
 
-    recoveries = drill_comparison.recoveries_of(_store().drills(limit=_READ))
-    judged = set(drills or drill_comparison.newest(recoveries))
+    recoveries = comparison.recoveries_of(_store().drills(limit=_READ))
+    judged = set(drills or comparison.newest(recoveries))
     if unknown := judged - {each.drill for each in recoveries}:
         raise ConfigurationError(
             f"drill {', '.join(map(str, sorted(unknown)))} is not there, runs yet, or inflicted nothing",
             "Choose among the finished ones: streamops drill list")
-    found = drill_comparison.compare(recoveries, _promises(pipelines), judged, last, against)
+    found = comparison.compare(recoveries, _promises(pipelines), judged, last, against)
     _write(found, png, html)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2))
@@ -134,8 +134,8 @@ def _store() -> Drills:
 
 
 def _promises(file: Path | None) -> dict[str, Promise]:
-    from streamops.adapters.pipeline_files import declared
-    from streamops.drill_comparison import Promise
+    from streamops.adapters.pipelines.files import declared
+    from streamops.drills.comparison import Promise
 
     return {name: Promise(each.objectives.recovery_s, each.objectives.fault_recovery_s, each.objectives.fault_median_s)
             for name, each in declared(file).pipelines.items()}
@@ -144,13 +144,13 @@ def _promises(file: Path | None) -> dict[str, Promise]:
 def _write(found: Comparison, png: Path | None, html: Path | None) -> None:
     if png is None and html is None:
         return
-    from streamops.adapters import drill_pictures
+    from streamops.adapters.drills import pictures
 
     if png is not None:
-        drill_pictures.write_png(found, png)
+        pictures.write_png(found, png)
         typer.echo(f"the picture is in {png}", err=True)
     if html is not None:
-        html.write_text(drill_pictures.page(found), encoding="utf-8")
+        html.write_text(pictures.page(found), encoding="utf-8")
         typer.echo(f"the page is in {html}", err=True)
 
 
@@ -193,7 +193,7 @@ def _kinds(drill: Drill) -> str:
 
 
 def _described(drill: Drill) -> str:
-    from streamops.drill_comparison import seconds
+    from streamops.drills.comparison import seconds
     from streamops.text_table import table
 
     around = drill.surroundings
@@ -220,7 +220,7 @@ def _described(drill: Drill) -> str:
 
 
 def _print_comparison(found: Comparison) -> None:
-    from streamops.drill_comparison import seconds
+    from streamops.drills.comparison import seconds
     from streamops.text_table import table
 
     rows = []

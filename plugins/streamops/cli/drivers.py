@@ -10,9 +10,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence, Sized
 
-    from streamops.adapters.pipeline_drivers import PipelineDrivers
+    from streamops.adapters.pipelines.drivers import PipelineDrivers
     from streamops.errors import StreamopsError
-    from streamops.reconcile import DriverDecision
+    from streamops.running.reconcile import DriverDecision
 
 app = typer.Typer(help="The Spark drivers of the pipelines.", no_args_is_help=True)
 
@@ -78,7 +78,7 @@ def reconcile(
 
     Asks Airflow about runs: the connection `streamops_airflow` (AIRFLOW_CONN_STREAMOPS_AIRFLOW) says where it is.
     """
-    from streamops.adapters.driver_census import carry_out
+    from streamops.adapters.pipelines.driver_census import carry_out
 
     planned, not_asked = _decisions(pipelines, ask_airflow=True)
     if as_json:
@@ -94,8 +94,8 @@ def reconcile(
 def _decisions(
     file: str | None, *, ask_airflow: bool
 ) -> tuple[list[tuple[PipelineDrivers, list[DriverDecision]]], list[StreamopsError]]:
-    from streamops.adapters.airflow_api import AirflowApi
-    from streamops.adapters.driver_census import decide, of_all_pipelines
+    from streamops.adapters.airflow.api import AirflowApi
+    from streamops.adapters.pipelines.driver_census import decide, of_all_pipelines
     from streamops.settings import Settings
 
     settings = Settings.load(**({"pipelines": file} if file else {}))

@@ -16,7 +16,7 @@ from streamops.errors import ConfigurationError, UnavailableError
 from streamops.feed import Key, Line, Numbering, Pace, Shape, parse_headers
 
 if TYPE_CHECKING:
-    from streamops.adapters.producer import RecordSender
+    from streamops.adapters.kafka.producer import RecordSender
 
 #: Seconds between two lines of progress; without a terminal they are kept, so there are fewer.
 _PROGRESS_S = 0.5
@@ -50,14 +50,14 @@ def command(
     """
     if follow_stack_logs and files:
         raise ConfigurationError("--follow-stack-logs takes no files", "Run a second feed for the files.")
-    from streamops.adapters.line_sources import from_files
+    from streamops.adapters.kafka.line_sources import from_files
 
     shape = Shape(key, number, parse_headers(header or ()))
     lines: Iterator[Line | None] = _stack_logs() if follow_stack_logs else from_files(files or ["-"], repeat)
 
     from streamops.adapters.connections import connection as read_connection
-    from streamops.adapters.feeding import feed
-    from streamops.adapters.producer import RecordSender
+    from streamops.adapters.kafka.feeding import feed
+    from streamops.adapters.kafka.producer import RecordSender
 
     sender = RecordSender.connect(
         read_connection(connection), topic, partition=partition, delivery_timeout_s=timeout
@@ -90,7 +90,7 @@ def command(
 
 
 def _stack_logs() -> Iterator[Line | None]:
-    from streamops.adapters.log_follower import LogFollower
+    from streamops.adapters.files.log_follower import LogFollower
     from streamops.stack.settings import StackSettings
 
     directory = StackSettings.load().data
@@ -100,7 +100,7 @@ def _stack_logs() -> Iterator[Line | None]:
 
 
 def _worded(sender: RecordSender) -> Exception:
-    from streamops.adapters.broker import short_error
+    from streamops.adapters.kafka.broker import short_error
 
     error = short_error(sender.failure) if sender.failure else ""
     if sender.tally.refused:

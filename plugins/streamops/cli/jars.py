@@ -14,7 +14,7 @@ def command(
 
     spark-submit --py-files jobs/kafka_utils.py --jars $(streamops jars) program.py
     """
-    from streamops.adapters.receiver_jar import receiver_jar
+    from streamops.adapters.spark.receiver_jar import receiver_jar
     from streamops.settings import Settings
     from streamops.stack import jars
     from streamops.stack import receiver_jar as compiled

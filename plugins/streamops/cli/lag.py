@@ -18,8 +18,8 @@ def command(
 
     Asks no broker: take a new point with `streamops offsets snapshot`. Exits with 7 when there are alarms.
     """
-    from streamops import snapshots
-    from streamops.adapters.pipeline_files import declared
+    from streamops.actions import snapshots
+    from streamops.adapters.pipelines.files import declared
 
     wanted = snapshots.chosen(declared(pipelines), [pipeline] if pipeline else [])
     points = snapshots.store()

@@ -25,11 +25,11 @@ def command(
     Shows for each partition where it goes on, how many records may be processed again, and how many that wait were not
     copied; then opens a new generation there, as a restore does, with its refusals, read-back and undo.
     """
-    from streamops import snapshots
-    from streamops.adapters.pipeline_files import declared
-    from streamops.carry_over import as_table, parse
+    from streamops.actions import snapshots
+    from streamops.actions.moves import Moves
+    from streamops.adapters.pipelines.files import declared
     from streamops.cli._restores import carry_out, go_on
-    from streamops.moves import Moves
+    from streamops.restoring.carry_over import as_table, parse
 
     def say(line: str) -> None:
         typer.echo(line, err=True)

@@ -13,7 +13,7 @@ from streamops.cli import _restores
 
 if TYPE_CHECKING:
     from streamops.adapters.database.points import PointSummary
-    from streamops.recovery_points import RecoveryPoint
+    from streamops.points.recovery_points import RecoveryPoint
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,8 +38,8 @@ def snapshot(
     Works while the job runs or is dead and while brokers are away: what could not be read is unknown, with the reason.
     Exits with 7 when a pipeline falls behind, stands still, disagrees with the batch log, or is about to lose records.
     """
-    from streamops import snapshots
-    from streamops.adapters.pipeline_files import declared
+    from streamops.actions import snapshots
+    from streamops.adapters.pipelines.files import declared
 
     taken = []
     for each in snapshots.take(snapshots.chosen(declared(pipelines), names or ()), snapshots.store(), _restores.warn):
@@ -58,7 +58,7 @@ def points(
     as_json: AsJson = False,
 ) -> None:
     """List the recovery points of a pipeline."""
-    from streamops import snapshots
+    from streamops.actions import snapshots
 
     found = snapshots.store().summaries(pipeline, limit=limit)
     if as_json:
@@ -70,9 +70,9 @@ def points(
 @app.command()
 def show(number: Number, as_json: AsJson = False) -> None:
     """Show one recovery point, partition by partition; with --json in its public format."""
-    from streamops import snapshots
+    from streamops.actions import snapshots
     from streamops.errors import ConfigurationError
-    from streamops.recovery_points import RecoveryPoint
+    from streamops.points.recovery_points import RecoveryPoint
 
     document = snapshots.store().document(number)
     if document is None:
@@ -87,7 +87,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 @app.command()
 def hold(number: Number, holder: Holder) -> None:
     """Keep a point, however old it gets, until it is released. Safe to repeat."""
-    from streamops import snapshots
+    from streamops.actions import snapshots
 
     snapshots.store().hold(number, holder, datetime.now(UTC))
     typer.echo(f"point {number} is kept for {holder}")
@@ -96,7 +96,7 @@ def hold(number: Number, holder: Holder) -> None:
 @app.command()
 def release(number: Number, holder: Holder) -> None:
     """Give up a hold: the point stays only as long as its age allows. Safe to repeat."""
-    from streamops import snapshots
+    from streamops.actions import snapshots
 
     held = snapshots.store().release(number, holder)
     typer.echo(f"point {number} is {'no longer' if held else 'not'} kept for {holder}")

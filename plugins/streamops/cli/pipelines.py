@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from streamops.pipelines import Pipelines
+    from streamops.declared.pipelines import Pipelines
 
 app = typer.Typer(no_args_is_help=True, help="Check pipelines.yaml, and show what it declares.")
 
@@ -24,9 +24,9 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Check the file. Every problem is reported at once, with its line and its repair; exits with 2 if there is any."""
+    from streamops.declared.pipelines import check
+    from streamops.declared.problems import report
     from streamops.errors import ConfigurationError
-    from streamops.pipelines import check
-    from streamops.problems import report
 
     path = _path(file or pipelines)
     found, problems = check(path)
@@ -73,7 +73,7 @@ def show(
 @app.command()
 def schema() -> None:
     """The JSON Schema of the file, which editors use; dags/pipelines.schema.json holds it."""
-    from streamops.pipelines_schema import schema_text
+    from streamops.declared.schema import schema_text
 
     typer.echo(schema_text(), nl=False)
 
@@ -85,6 +85,6 @@ def _path(file: Path | None) -> Path:
 
 
 def _load(file: Path | None) -> Pipelines:
-    from streamops import pipelines
+    from streamops.declared import pipelines
 
     return pipelines.load(_path(file))

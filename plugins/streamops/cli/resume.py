@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamops.cli._lifecycle import verb
-from streamops.lifecycle import Action
+from streamops.running.lifecycle import Action
 
 command = verb(Action.RESUME, """End the pause of pipelines, and start them as `start` does.
 

@@ -68,8 +68,8 @@ def _parameter(option: Option) -> inspect.Parameter:
 
 
 def _case(runbook: Runbook[Any], pipeline: str, file: Path | None, options: dict[str, Any], as_json: bool) -> Case:
-    from streamops import lifecycles
-    from streamops.adapters.pipeline_files import declared
+    from streamops.actions import lifecycles
+    from streamops.adapters.pipelines.files import declared
     from streamops.runbooks import procedure
     from streamops.runbooks.case import Case
     from streamops.settings import Settings

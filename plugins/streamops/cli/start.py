@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamops.cli._lifecycle import verb
-from streamops.lifecycle import Action
+from streamops.running.lifecycle import Action
 
 command = verb(Action.START, """Start pipelines, and wait until the first batch of each is in its batch log.
 

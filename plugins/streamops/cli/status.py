@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streamops.pipeline_status import PipelineStatus
+    from streamops.running.pipeline_status import PipelineStatus
 
 _COLORS = {"running": "green", "idle": "green", "starting": "yellow", "restarting": "yellow", "stopping": "yellow",
            "paused": "yellow", "restoring": "yellow", "new": "dim"}
@@ -25,8 +25,8 @@ def command(
 
     Works while Airflow, Spark or Kafka are away: what cannot be known is shown as unknown, with the reason.
     """
-    from streamops.adapters.pipeline_files import declared
-    from streamops.adapters.status_reader import read_statuses
+    from streamops.adapters.pipelines.files import declared
+    from streamops.adapters.pipelines.status_reader import read_statuses
 
     known = declared(pipelines)
     statuses = read_statuses([known.pipeline(pipeline)] if pipeline else known.pipelines.values())
@@ -41,7 +41,7 @@ def _print(statuses: list[PipelineStatus]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from streamops.pipeline_status import duration
+    from streamops.running.pipeline_status import duration
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("PIPELINE", "STATE", "GEN", "BATCH", "AGE", "RECORDS/S", "LAG", "DRIVER"):

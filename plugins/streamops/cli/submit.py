@@ -17,10 +17,10 @@ def command(
     Refused while another driver lives. The driver is nobody's but yours: end it with `streamops drivers kill ID`
     before Airflow takes over again; until then the pipeline's DAG is refused.
     """
-    from streamops.adapters.pipeline_drivers import PipelineDrivers
-    from streamops.adapters.shell_submission import submit
-    from streamops.lease import Owner, OwnerKind
+    from streamops.adapters.pipelines.drivers import PipelineDrivers
+    from streamops.adapters.spark.shell_submission import submit
     from streamops.settings import Settings
+    from streamops.state.lease import Owner, OwnerKind
 
     def say(line: str) -> None:
         typer.echo(line, err=True)

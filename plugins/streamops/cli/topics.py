@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from streamops.pipelines import Pipelines
-    from streamops.provisioning import Plans
+    from streamops.actions.provisioning import Plans
+    from streamops.declared.pipelines import Pipelines
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,7 +28,7 @@ Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wai
 @app.command()
 def plan(pipelines: File = None, topic: Topics = None, as_json: AsJson = False, timeout: Timeout = 10) -> None:
     """Show what an apply would do, and what is refused, with the reason. Changes nothing."""
-    from streamops import provisioning
+    from streamops.actions import provisioning
 
     _show(provisioning.plan(_load(pipelines), topic or (), timeout), as_json)
 
@@ -46,7 +46,7 @@ def apply(
     Asks first when a person is at the terminal. Exits with 3 when something declared is refused; everything else is
     done nevertheless.
     """
-    from streamops import provisioning
+    from streamops.actions import provisioning
 
     declared = _load(pipelines)
     plans = provisioning.plan(declared, topic or (), timeout)
@@ -67,14 +67,14 @@ def apply(
 
 
 def _load(file: Path | None) -> Pipelines:
-    from streamops import pipelines
+    from streamops.declared import pipelines
     from streamops.settings import Settings
 
     return pipelines.load(file or Settings.load().pipelines)
 
 
 def _show(plans: Plans, as_json: bool) -> None:
-    from streamops import provisioning
+    from streamops.actions import provisioning
 
     if as_json:
         typer.echo(json.dumps(provisioning.to_data(plans), indent=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamops.cli._lifecycle import verb
-from streamops.lifecycle import Action
+from streamops.running.lifecycle import Action
 
 command = verb(Action.UPGRADE, """Run the code and settings that are deployed now, or roll back to those that worked.
 

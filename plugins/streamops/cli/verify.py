@@ -24,8 +24,8 @@ def command(
     superseded are in the batch log for ever, and need not be in the sink. What a restore to a target within a batch
     repeated is counted, and no error.
     """
-    from streamops.adapters.pipeline_files import declared, state_files
-    from streamops.adapters.verifying import verify
+    from streamops.adapters.pipelines.files import declared, state_files
+    from streamops.adapters.sink.verifying import verify
 
     found = verify(pipeline, state_files(declared(pipelines).pipeline(pipeline)))
     typer.echo(json.dumps(found.as_dict()) if as_json else found.describe())

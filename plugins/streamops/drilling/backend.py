@@ -9,9 +9,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from streamops.declared.pipeline import Pipeline
+from streamops.drills.faults import Target
 from streamops.errors import RefusedError
-from streamops.faults import Target
-from streamops.pipeline import Pipeline
 
 #: One process, container or pod, as the backend names it: JSON.
 Victim = dict[str, Any]

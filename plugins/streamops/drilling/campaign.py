@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from streamops import faults, lifecycles, schedules, snapshots
+from streamops.actions import lifecycles, snapshots
 from streamops.adapters.connections import connection
 from streamops.adapters.database.drills import Drills
 from streamops.adapters.database.session import Database
+from streamops.declared import schedules
+from streamops.declared.pipeline import Pipeline
+from streamops.declared.pipelines import Pipelines
 from streamops.drilling import backends, inflictions, preflight
 from streamops.drilling.drill import PipelineDrill, Request, heal_one
 from streamops.drilling.open_faults import OpenFaults
 from streamops.drilling.scene import Say, Scene
-from streamops.drills import Drill, DrillState
+from streamops.drills import faults
+from streamops.drills.drill import Drill, DrillState
+from streamops.drills.faults import Strike
 from streamops.errors import AlarmError, ConfigurationError, StateError, StreamopsError
-from streamops.faults import Strike
-from streamops.pipeline import Pipeline
-from streamops.pipelines import Pipelines
 from streamops.settings import Settings
 
 #: Records a second into a canary: some hundreds in each batch, and no load on two cores.

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from streamops.adapters.connections import connection
-from streamops.adapters.spark_master import Cluster, SparkMaster
+from streamops.adapters.spark.master import Cluster, SparkMaster
+from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Victim, there_is_none
 from streamops.drilling.programs import said
-from streamops.faults import OF_THE_JOB, Target
-from streamops.pipeline import Pipeline
+from streamops.drills.faults import OF_THE_JOB, Target
 from streamops.settings import project_root
 
 _SERVICES = {

@@ -20,26 +20,26 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streamops.adapters import drill_evidence, ledger_files, surroundings
 from streamops.adapters.connections import Connection, connection
 from streamops.adapters.database.drills import Drills
-from streamops.adapters.drill_feed import DrillFeed
-from streamops.adapters.pipeline_files import state_files
+from streamops.adapters.drills import evidence, ledger_files, surroundings
+from streamops.adapters.drills.feed import DrillFeed
+from streamops.adapters.pipelines.files import state_files
+from streamops.declared.pipeline import Pipeline
+from streamops.declared.pipelines import Pipelines
 from streamops.drilling import inflictions, preflight
 from streamops.drilling.backend import Backend
 from streamops.drilling.local import identity
 from streamops.drilling.open_faults import OpenFaults
 from streamops.drilling.scene import Aim, Say, Scene
 from streamops.drilling.watch import Watch
-from streamops.drills import Drill, DrillState, InflictedFault, state_after
+from streamops.drills.drill import Drill, DrillState, InflictedFault, state_after
+from streamops.drills.faults import OpenFault, Strike
+from streamops.drills.ledger import Ledger
+from streamops.drills.recovery_times import RecoveryTimes, times_of
+from streamops.drills.verdict import Verdict
 from streamops.errors import RefusedError, StreamopsError, UnavailableError
-from streamops.faults import OpenFault, Strike
-from streamops.ledger import Ledger
-from streamops.pipeline import Pipeline
-from streamops.pipelines import Pipelines
-from streamops.recovery_times import RecoveryTimes, times_of
 from streamops.settings import Settings
-from streamops.verdict import Verdict
 
 #: Batches that show before each fault that the pipeline works.
 _BATCHES_BEFORE = 2
@@ -246,12 +246,12 @@ class PipelineDrill:
     def _verdict(self, ledger: Ledger | None) -> Verdict:
         files = state_files(self._pipeline)
         if ledger is None:
-            return drill_evidence.judge(self._pipeline.name, files, None, None)
+            return evidence.judge(self._pipeline.name, files, None, None)
         # A pipeline that stands still is judged as well: what it has not come to is named.
         with contextlib.suppress(NotRecoveredError):
-            self._until(lambda: drill_evidence.processed_all(files, ledger),
+            self._until(lambda: evidence.processed_all(files, ledger),
                         "not every acknowledged record is processed")
-        return drill_evidence.judge(self._pipeline.name, files, ledger, self._kafka())
+        return evidence.judge(self._pipeline.name, files, ledger, self._kafka())
 
     def _until(self, holds: Callable[[], bool], otherwise: str) -> None:
         name, limit_s = self._pipeline.name, self._pipeline.start_timeout_s

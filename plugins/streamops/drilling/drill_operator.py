@@ -35,7 +35,8 @@ class DrillOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[int | None]:
         """Heal what is left of other drills, then drill; the numbers of the drills. Fails when one did not pass."""
-        from streamops import lifecycles, pipelines
+        from streamops.actions import lifecycles
+        from streamops.declared import pipelines
         from streamops.drilling import campaign
         from streamops.settings import Settings
 

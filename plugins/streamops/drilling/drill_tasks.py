@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from streamops import faults
+from streamops.declared.pipelines import Pipelines
 from streamops.drilling import campaign
 from streamops.drilling.scene import Say
-from streamops.pipelines import Pipelines
+from streamops.drills import faults
 
 
 def plan(declared: Pipelines, params: Mapping[str, Any], dag_run: Any, say: Say) -> tuple[str, dict[str, Any]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from streamops import faults
 from streamops.drilling.kafka_faults import OffsetsReset, SecondDriver
 from streamops.drilling.scene import Aim, Note, Scene
 from streamops.drilling.server_faults import Killed, Paused, Restarted
 from streamops.drilling.state_faults import CorruptCheckpoint, DiskFull, TornLog
-from streamops.faults import Fault, How
+from streamops.drills import faults
+from streamops.drills.faults import Fault, How
 
 
 class Infliction(Protocol):

@@ -9,14 +9,14 @@ from typing import Any
 import kafka
 from kafka.structs import OffsetAndMetadata
 
-from streamops.adapters.broker import Broker
-from streamops.adapters.client_settings import client_settings
 from streamops.adapters.connections import connection
-from streamops.adapters.pipeline_drivers import PipelineDrivers
-from streamops.adapters.shell_submission import submit
+from streamops.adapters.kafka.broker import Broker
+from streamops.adapters.kafka.client_settings import client_settings
+from streamops.adapters.pipelines.drivers import PipelineDrivers
+from streamops.adapters.spark.shell_submission import submit
 from streamops.drilling.scene import Aim, Note, Scene
 from streamops.errors import StateError
-from streamops.lease import Owner, OwnerKind
+from streamops.state.lease import Owner, OwnerKind
 
 #: A group gives a guest its share within a rebalance, which lasts as long as the slowest member takes to poll.
 _ASSIGNED_WITHIN_S = 30.0

@@ -11,11 +11,11 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Victim, there_is_none
 from streamops.drilling.programs import said
+from streamops.drills.faults import OF_THE_JOB, Target
 from streamops.errors import RefusedError
-from streamops.faults import OF_THE_JOB, Target
-from streamops.pipeline import Pipeline
 
 #: Label selectors as the charts of Spark, Strimzi, Airflow (apache), ZooKeeper and HDFS write them.
 _SELECTORS = {

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import connection
-from streamops.adapters.spark_master import Cluster, SparkMaster
+from streamops.adapters.kafka.broker import Broker
+from streamops.adapters.spark.master import Cluster, SparkMaster
+from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Victim, there_is_none
+from streamops.drills.faults import OF_THE_JOB, Target
 from streamops.errors import RefusedError
-from streamops.faults import OF_THE_JOB, Target
-from streamops.pipeline import Pipeline
 from streamops.stack import process
 from streamops.stack.stack import Stack
 

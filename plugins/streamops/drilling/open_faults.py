@@ -16,8 +16,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from streamops.drills.faults import OpenFault
 from streamops.errors import RefusedError
-from streamops.faults import OpenFault
 
 
 class OpenFaults:

@@ -6,16 +6,17 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from streamops import lifecycles, pipeline_status, snapshots
-from streamops.adapters.pipeline_files import state_files
-from streamops.adapters.status_reader import latest_offsets, observe
+from streamops.actions import lifecycles, snapshots
+from streamops.adapters.pipelines.files import state_files
+from streamops.adapters.pipelines.status_reader import latest_offsets, observe
+from streamops.declared.pipeline import Pipeline
+from streamops.declared.pipelines import Pipelines
 from streamops.drilling.scene import Say
 from streamops.errors import ConfigurationError, RefusedError, UnavailableError
-from streamops.lag import LagState
-from streamops.lifecycle import Action
-from streamops.pipeline import Pipeline
-from streamops.pipeline_status import State
-from streamops.pipelines import Pipelines
+from streamops.points.lag import LagState
+from streamops.running import pipeline_status
+from streamops.running.lifecycle import Action
+from streamops.running.pipeline_status import State
 from streamops.settings import Settings
 
 #: A pipeline that was just started reads what came while it was stopped.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Backend
-from streamops.pipeline import Pipeline
 from streamops.settings import Settings
 
 Say = Callable[[str], None]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streamops.drilling.scene import Aim, Note, Scene
+from streamops.drills.faults import Fault
 from streamops.errors import StateError
-from streamops.faults import Fault
 
 
 class _Victims:

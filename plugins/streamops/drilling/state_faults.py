@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from streamops import generations
-from streamops.adapters.pipeline_files import state_files
+from streamops.adapters.pipelines.files import state_files
 from streamops.drilling.local import LocalProcesses, living
 from streamops.drilling.scene import Aim, Note, Scene
+from streamops.drills.faults import Target
 from streamops.errors import RefusedError, StateError
-from streamops.faults import Target
+from streamops.state import generations
 
 #: What the kernel allows a process that has no limit.
 _NO_LIMIT = -1

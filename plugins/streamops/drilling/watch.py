@@ -14,18 +14,18 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from streamops import batch_log, evidence, generations
-from streamops.adapters.broker import Broker
 from streamops.adapters.connections import connection
-from streamops.adapters.pipeline_drivers import PipelineDrivers
-from streamops.adapters.state_files import StateFiles
-from streamops.driver_status import Standing
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.kafka.broker import Broker
+from streamops.adapters.pipelines.drivers import PipelineDrivers
+from streamops.declared.pipeline import Pipeline
+from streamops.drills.recovery_times import SeenBatch, SeenLatest, Sign, Watched
 from streamops.errors import StreamopsError
-from streamops.lease import TTL_S
-from streamops.offsets import Offsets, TopicPartition, advance
-from streamops.pipeline import Pipeline
-from streamops.recovery_times import SeenBatch, SeenLatest, Sign, Watched
+from streamops.running.driver_status import Standing
 from streamops.settings import Settings
+from streamops.state import batch_log, evidence, generations
+from streamops.state.lease import TTL_S
+from streamops.state.offsets import Offsets, TopicPartition, advance
 
 log = logging.getLogger("streamops.drills")
 

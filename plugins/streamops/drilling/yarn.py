@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Self
 import httpx
 
 from streamops.adapters.connections import Connection, connection
+from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Victim, there_is_none
+from streamops.drills.faults import OF_THE_JOB, Target
 from streamops.errors import RefusedError, UnavailableError
-from streamops.faults import OF_THE_JOB, Target
-from streamops.pipeline import Pipeline
 
 #: The Airflow connection (type http) of the ResourceManager; its login is the user that YARN is told.
 CONN_ID = "streamops_yarn"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from streamops import lifecycles, orders
-from streamops.adapters.pipeline_files import state_files
-from streamops.lifecycle import Action
-from streamops.orders import Order, Wish
+from streamops.actions import lifecycles
+from streamops.adapters.pipelines.files import state_files
 from streamops.runbooks.case import Case
+from streamops.running.lifecycle import Action
+from streamops.state import orders
+from streamops.state.orders import Order, Wish
 
 
 def start(case: Case, why: str) -> None:

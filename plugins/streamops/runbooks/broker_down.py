@@ -91,7 +91,7 @@ RUNBOOK = BrokerDown()
 
 def _await_brokers(case: Case, within_s: float) -> None:
     """Return once every partition can be read. Raises AlarmError with what is missing when that takes too long."""
-    from streamops.adapters import broker_census
+    from streamops.adapters.kafka import broker_census
 
     deadline_s, said, said_at_s = time.monotonic() + within_s, "", 0.0
     while True:

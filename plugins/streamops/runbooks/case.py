@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamops.pipeline import Pipeline
-from streamops.pipelines import Pipelines
+from streamops.declared.pipeline import Pipeline
+from streamops.declared.pipelines import Pipelines
 from streamops.settings import Settings
 
 Say = Callable[[str], None]

@@ -6,9 +6,9 @@ Pure; each takes the evidence and returns a recommendation, or None where it doe
 from __future__ import annotations
 
 from streamops.errors import BadRecordError, DataLossError, LeaseLostError, StopOrderedError
-from streamops.pipeline_status import State
 from streamops.runbooks.evidence import Evidence, newest
 from streamops.runbooks.recommendation import Recommendation
+from streamops.running.pipeline_status import State
 
 #: Reasons of a driver's end that have a runbook of their own.
 _RUNBOOK_OF = {BadRecordError.kind: "poison_record", DataLossError.kind: "offset_out_of_range"}

@@ -9,7 +9,8 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from streamops import errors, pipelines
+from streamops import errors
+from streamops.declared import pipelines
 from streamops.retry_policy import failing_at_once_on
 from streamops.runbooks import procedure
 from streamops.runbooks.case import Case

@@ -26,15 +26,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from streamops.driver_status import Standing
-from streamops.lease import JobState
-from streamops.pipeline_status import duration
 from streamops.runbooks import causes, stuck_batch
 from streamops.runbooks.case import Case
 from streamops.runbooks.evidence import DriverSight, Evidence
 from streamops.runbooks.progress import Mark
 from streamops.runbooks.recommendation import Kind, Recommendation
 from streamops.runbooks.runbook import PipelineRunbook
+from streamops.running.driver_status import Standing
+from streamops.running.pipeline_status import duration
+from streamops.state.lease import JobState
 
 PAGE = __doc__ or ""
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from streamops import crash_loop, running_batch
-from streamops.broker_health import BrokerHealth
-from streamops.driver_status import Standing
-from streamops.lag import PipelineLag
-from streamops.lifecycle import Situation
-from streamops.offsets import TopicPartition
-from streamops.pipeline import Pipeline
-from streamops.pipeline_status import Observed, PipelineStatus, duration
-from streamops.recovery_points import RecoveryPoint
-from streamops.running_batch import BatchTimes, RunningBatch
+from streamops.declared.pipeline import Pipeline
+from streamops.points.lag import PipelineLag
+from streamops.points.recovery_points import RecoveryPoint
+from streamops.running.broker_health import BrokerHealth
+from streamops.running.driver_status import Standing
+from streamops.running.lifecycle import Situation
+from streamops.running.pipeline_status import Observed, PipelineStatus, duration
+from streamops.state import crash_loop, running_batch
+from streamops.state.offsets import TopicPartition
+from streamops.state.running_batch import BatchTimes, RunningBatch
 
 #: Partitions whose lag is shown, the largest first.
 _MOST_PARTITIONS = 5

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import math
 
-from streamops.pipeline_status import duration
 from streamops.runbooks import causes, stuck_batch
 from streamops.runbooks.case import Case
 from streamops.runbooks.evidence import Evidence
 from streamops.runbooks.recommendation import Recommendation
 from streamops.runbooks.runbook import WITHIN, Option, PipelineRunbook
+from streamops.running.pipeline_status import duration
 
 PAGE = __doc__ or ""
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from streamops import generations
-from streamops.adapters.pipeline_files import state_files
+from streamops.actions.restores import Restores
+from streamops.adapters.pipelines.files import state_files
 from streamops.errors import RefusedError
-from streamops.lease import Owner, OwnerKind
-from streamops.offsets import Offsets
-from streamops.restore_plan import Plan
-from streamops.restore_refusals import RefusalKind
-from streamops.restore_targets import Target, TargetKind
-from streamops.restores import Restores
+from streamops.restoring.plan import Plan
+from streamops.restoring.refusals import RefusalKind
+from streamops.restoring.targets import Target, TargetKind
 from streamops.runbooks.case import Case
+from streamops.state import generations
+from streamops.state.lease import Owner, OwnerKind
+from streamops.state.offsets import Offsets
 
 #: Seconds to wait until a driver that ends on the loss, and its group members, are gone.
 _GONE_WITHIN_S, _POLL_S = 90.0, 3.0
@@ -23,9 +23,9 @@ _LIVING = frozenset({RefusalKind.LIVING_DRIVER, RefusalKind.LIVING_MEMBER})
 
 def raise_retention(case: Case, wanted_ms: Mapping[str, int]) -> None:
     """Have topics keep their records for so long. Raises RefusedError and StateError."""
-    from streamops.adapters import retention_reader
-    from streamops.adapters.broker import Broker
     from streamops.adapters.connections import connection
+    from streamops.adapters.kafka import retention_reader
+    from streamops.adapters.kafka.broker import Broker
 
     if wanted_ms:
         with Broker.connect(connection(case.pipeline.connections.kafka)) as broker:
@@ -68,7 +68,7 @@ def await_progress(case: Case, generation: int) -> str:
 
 
 def _restores(case: Case) -> Restores:
-    from streamops import snapshots
+    from streamops.actions import snapshots
 
     return Restores(case.pipeline, snapshots.store(), case.say)
 

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from streamops import restore, retention_loss
 from streamops.errors import DataLossError, StreamopsError
-from streamops.lag_seconds import Retention
-from streamops.offsets import TopicPartition
-from streamops.pipeline_status import duration
-from streamops.recovery_points import RecoveryPoint
-from streamops.retention_loss import Oldest, Overtaken
+from streamops.points import retention_loss
+from streamops.points.lag_seconds import Retention
+from streamops.points.recovery_points import RecoveryPoint
+from streamops.points.retention_loss import Oldest, Overtaken
+from streamops.restoring import forecast
 from streamops.runbooks.case import Case
 from streamops.runbooks.evidence import Evidence, newest
+from streamops.running.pipeline_status import duration
+from streamops.state.offsets import TopicPartition
 
 #: Stored recovery points that are looked through for the time at which it happened: a day of five-minute points.
 _POINTS = 288
@@ -74,10 +75,10 @@ def read(case: Case, *, may_raise: bool) -> LossEvidence:
     known = reading.read(case)
     if known.point is None or known.brokers.away is not None:
         return LossEvidence(known)
-    from streamops import snapshots
-    from streamops.adapters import retention_reader, topic_positions
-    from streamops.adapters.broker import Broker
+    from streamops.actions import snapshots
     from streamops.adapters.connections import connection
+    from streamops.adapters.kafka import retention_reader, topic_positions
+    from streamops.adapters.kafka.broker import Broker
 
     point, places = known.point, retention_loss.places(known.point)
     limits: dict[str, Retention] = {}
@@ -101,8 +102,8 @@ def read(case: Case, *, may_raise: bool) -> LossEvidence:
     found = retention_loss.overtaken(replace(point, wal=None) if has_looked else point, earlier, oldest)
     wal = point.wal
     before = earlier[0].topic_ids if earlier else {}
-    pace = restore.Pace.measured(known.observed.recent, 0.0, case.pipeline.rate_limit)
-    catch_up_s, _ = restore.catch_up_s(sum(each.left or 0 for each in found), pace)
+    pace = forecast.Pace.measured(known.observed.recent, 0.0, case.pipeline.rate_limit)
+    catch_up_s, _ = forecast.catch_up_s(sum(each.left or 0 for each in found), pace)
     return LossEvidence(
         known, found, retention_loss.unknown(point), limits,
         tuple(topic for topic, now in point.topic_ids.items()

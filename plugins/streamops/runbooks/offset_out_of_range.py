@@ -29,10 +29,8 @@ from __future__ import annotations
 
 import json
 
-from streamops import retention_loss
 from streamops.errors import BadRecordError, DataLossError, StateError
-from streamops.offsets import Offsets, parse_spark_offsets, to_spark_offsets
-from streamops.pipeline_status import duration
+from streamops.points import retention_loss
 from streamops.runbooks import causes, loss_evidence
 from streamops.runbooks.case import Case
 from streamops.runbooks.evidence import newest
@@ -40,6 +38,8 @@ from streamops.runbooks.loss_evidence import LossEvidence
 from streamops.runbooks.progress import Mark
 from streamops.runbooks.recommendation import Recommendation
 from streamops.runbooks.runbook import WITHIN, Option, Runbook
+from streamops.running.pipeline_status import duration
+from streamops.state.offsets import Offsets, parse_spark_offsets, to_spark_offsets
 
 PAGE = __doc__ or ""
 

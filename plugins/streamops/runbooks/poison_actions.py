@@ -6,14 +6,15 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from streamops import batch_log, skips, snapshots
-from streamops.adapters.pipeline_files import state_files
-from streamops.adapters.state_files import StateFiles
-from streamops.batch_log import Entry
+from streamops.actions import snapshots
+from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.pipelines.files import state_files
 from streamops.errors import AlarmError, RefusedError
-from streamops.proofs import ProvenRecord
 from streamops.runbooks.case import Case
-from streamops.skips import Skip
+from streamops.state import batch_log, skips
+from streamops.state.batch_log import Entry
+from streamops.state.proofs import ProvenRecord
+from streamops.state.skips import Skip
 
 #: Who holds the recovery point from before the last skip.
 HOLDER = "before the last skipped records"

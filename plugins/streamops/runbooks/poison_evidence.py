@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streamops import retention_loss
+from streamops.declared.pipeline import Pipeline
 from streamops.errors import StreamopsError, TransformError
-from streamops.failing_batch import FailingBatch, Letters
-from streamops.pipeline import Pipeline
-from streamops.pipeline_status import State
-from streamops.proofs import Proof
+from streamops.points import retention_loss
 from streamops.runbooks import causes
 from streamops.runbooks.case import Case
 from streamops.runbooks.evidence import Evidence
+from streamops.running.pipeline_status import State
+from streamops.state.failing_batch import FailingBatch, Letters
+from streamops.state.proofs import Proof
 
 #: Proven records that are told one by one.
 _TOLD = 10
@@ -83,8 +83,8 @@ def read(case: Case, topic: str | None, most_records: int) -> PoisonEvidence:
 
     What a server does not say is left out, with the reason.
     """
-    from streamops.adapters import proving
-    from streamops.adapters.pipeline_drivers import PipelineDrivers
+    from streamops.adapters.pipelines import proving
+    from streamops.adapters.pipelines.drivers import PipelineDrivers
     from streamops.runbooks import reading
 
     pipeline, known = case.pipeline, reading.read(case)
@@ -115,9 +115,9 @@ def _is_worth_a_proof(found: PoisonEvidence) -> bool:
 
 def _letters(pipeline: Pipeline, topic: str) -> tuple[Letters | None, str | None]:
     """What is in the dead-letter topic, or why there can be nothing in it."""
-    from streamops.adapters import dead_letters
-    from streamops.adapters.broker import Broker
     from streamops.adapters.connections import connection
+    from streamops.adapters.kafka import dead_letters
+    from streamops.adapters.kafka.broker import Broker
 
     if topic in pipeline.topics:
         return None, f"{pipeline.name} reads it, so that they would come round for ever"

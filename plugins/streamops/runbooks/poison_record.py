@@ -31,13 +31,13 @@ to the recovery point that is named, which has it process them in their place: s
 from __future__ import annotations
 
 from streamops.errors import TransformError
-from streamops.proofs import ProvenRecord
 from streamops.runbooks import causes, poison_evidence
 from streamops.runbooks.case import Case
 from streamops.runbooks.poison_evidence import PoisonEvidence
 from streamops.runbooks.progress import Mark
 from streamops.runbooks.recommendation import Recommendation
 from streamops.runbooks.runbook import WITHIN, Option, Runbook
+from streamops.state.proofs import ProvenRecord
 
 PAGE = __doc__ or ""
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from streamops.declared.pipeline import Pipeline
+from streamops.declared.pipelines import Pipelines
 from streamops.errors import AlarmError, ConfigurationError, RefusedError, StreamopsError
-from streamops.pipeline import Pipeline
-from streamops.pipelines import Pipelines
 from streamops.runbooks.case import Case
 from streamops.runbooks.progress import Mark
 from streamops.runbooks.recommendation import Kind, Recommendation

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from streamops.lease import TTL_S, JobState
-from streamops.pipeline_status import Observed, PipelineStatus
+from streamops.running.pipeline_status import Observed, PipelineStatus
+from streamops.state.lease import TTL_S, JobState
 
 #: Intervals whose arrivals may wait in a pipeline that keeps up: those of the batch that runs, and those after it.
 _KEEPS_UP_INTERVALS = 2

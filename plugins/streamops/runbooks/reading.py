@@ -10,24 +10,27 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from streamops import batch_log, lifecycles, pipeline_status, running_batch, snapshots
-from streamops import evidence as state
-from streamops.adapters import broker_census, running_batches
-from streamops.adapters.pipeline_drivers import PipelineDrivers
-from streamops.adapters.pipeline_files import state_files
-from streamops.adapters.snapshot_reader import SnapshotReader
-from streamops.adapters.status_reader import latest_offsets, observe
-from streamops.driver_status import Standing
+from streamops.actions import lifecycles, snapshots
+from streamops.adapters.kafka import broker_census
+from streamops.adapters.pipelines import running_batches
+from streamops.adapters.pipelines.drivers import PipelineDrivers
+from streamops.adapters.pipelines.files import state_files
+from streamops.adapters.pipelines.snapshot_reader import SnapshotReader
+from streamops.adapters.pipelines.status_reader import latest_offsets, observe
+from streamops.declared.pipeline import Pipeline
 from streamops.errors import StreamopsError
-from streamops.lease import JobState
-from streamops.lifecycle import Action, Situation
-from streamops.offsets import Offsets, advance, to_spark_offsets
-from streamops.pipeline import Pipeline
-from streamops.pipeline_status import Observed
-from streamops.recovery_points import RecoveryPoint
+from streamops.points.recovery_points import RecoveryPoint
 from streamops.runbooks.case import Case, Say
 from streamops.runbooks.evidence import DriverSight, Evidence, Rates
 from streamops.runbooks.progress import Mark
+from streamops.running import pipeline_status
+from streamops.running.driver_status import Standing
+from streamops.running.lifecycle import Action, Situation
+from streamops.running.pipeline_status import Observed
+from streamops.state import batch_log, running_batch
+from streamops.state import evidence as state
+from streamops.state.lease import JobState
+from streamops.state.offsets import Offsets, advance, to_spark_offsets
 
 #: Recovery points that are shown.
 _POINTS = 3

@@ -26,17 +26,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from streamops import running_batch
 from streamops.errors import StateError
-from streamops.lease import JobState
-from streamops.offsets import to_spark_offsets
-from streamops.pipeline_status import duration
 from streamops.runbooks import causes
 from streamops.runbooks.case import Case
 from streamops.runbooks.evidence import Evidence
 from streamops.runbooks.progress import Mark
 from streamops.runbooks.recommendation import Recommendation
 from streamops.runbooks.runbook import WITHIN, Option, PipelineRunbook
+from streamops.running.pipeline_status import duration
+from streamops.state import running_batch
+from streamops.state.lease import JobState
+from streamops.state.offsets import to_spark_offsets
 
 PAGE = __doc__ or ""
 

@@ -13,8 +13,8 @@ from streamops.errors import StateError, UnavailableError
 from streamops.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from streamops.adapters.airflow_api import AirflowApi
-    from streamops.counts import CountsFollower
+    from streamops.adapters.airflow.api import AirflowApi
+    from streamops.state.counts import CountsFollower
 
 DIRECT, RECEIVER = "lines_direct", "lines_receiver"
 PROVISION = "provision_topics"
@@ -61,7 +61,7 @@ class Demo:
         return found
 
     def _airflow(self) -> AirflowApi:
-        from streamops.adapters.airflow_api import CONN_ID, AirflowApi
+        from streamops.adapters.airflow.api import CONN_ID, AirflowApi
         from streamops.adapters.connections import connection
 
         return AirflowApi(connection(CONN_ID, self._stack.environment()))
@@ -87,9 +87,9 @@ class Demo:
         self._unpause(self._airflow(), dag)
         # The readers take connections from the environment, as in a shell.
         os.environ.update(self._stack.environment())
-        from streamops.adapters.pipeline_files import declared, state_files
-        from streamops.adapters.sink_reader import SinkReader
-        from streamops.counts import CountsFollower
+        from streamops.adapters.pipelines.files import declared, state_files
+        from streamops.adapters.sink.sink_reader import SinkReader
+        from streamops.state.counts import CountsFollower
 
         files = state_files(declared().pipeline(pipeline))
         counts = CountsFollower(files, SinkReader(files).word_counts)

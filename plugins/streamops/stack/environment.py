@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from streamops.adapters.spark_install import spark_home
+from streamops.adapters.spark.install import spark_home
 from streamops.settings import Settings, project_root
 from streamops.stack import hdfs
 from streamops.stack.credentials import Credentials, write_private

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from streamops.adapters.spark_install import OPENED_MODULES, spark_home
+from streamops.adapters.spark.install import OPENED_MODULES, spark_home
 from streamops.errors import StreamopsError, UnavailableError
 from streamops.stack.java import java
 from streamops.stack.jvm import daemon_options

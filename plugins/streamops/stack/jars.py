@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Self
 from xml.sax.saxutils import quoteattr
 
-from streamops.adapters.spark_install import spark_home
+from streamops.adapters.spark.install import spark_home
 from streamops.errors import ConfigurationError, StateError, StreamopsError, UnavailableError
 from streamops.stack.java import java
 

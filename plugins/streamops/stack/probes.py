@@ -24,8 +24,8 @@ def kafka_broker(port: int, node_id: int, brokers: int) -> Probe:
 
     def probe(_started: float) -> str:
         accepts(port)  # says sooner than a Kafka client that nothing listens
-        from streamops.adapters.broker import Broker  # heavy: kafka-python takes 0.2 s to import
         from streamops.adapters.connections import Connection
+        from streamops.adapters.kafka.broker import Broker  # heavy: kafka-python takes 0.2 s to import
 
         address = {"bootstrap.servers": f"{LOOPBACK}:{port}"}
         try:

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from streamops.adapters.receiver_jar import folder, jar_name, sources
-from streamops.adapters.spark_install import spark_home
+from streamops.adapters.spark.install import spark_home
+from streamops.adapters.spark.receiver_jar import folder, jar_name, sources
 from streamops.errors import StateError
 from streamops.settings import Settings
 from streamops.stack.jars import connector_jars

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from streamops.adapters.spark_install import OPENED_MODULES, spark_home
+from streamops.adapters.spark.install import OPENED_MODULES, spark_home
 from streamops.errors import UnavailableError
 from streamops.stack import hdfs, probes
 from streamops.stack.java import java

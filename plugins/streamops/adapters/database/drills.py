@@ -24,13 +24,13 @@ from typing import Any
 from sqlalchemy import Select, exc, select
 from sqlalchemy.orm import Session, undefer
 
-from streamops import stored_json
 from streamops.adapters.database.models import DrillRow, FaultRow
 from streamops.adapters.database.session import Database
-from streamops.drills import Drill, DrillState, InflictedFault, Surroundings
+from streamops.drills.drill import Drill, DrillState, InflictedFault, Surroundings
+from streamops.drills.recovery_times import RecoveryTimes
+from streamops.drills.verdict import Kind, Verdict
 from streamops.errors import ConfigurationError, RefusedError, StateError
-from streamops.recovery_times import RecoveryTimes
-from streamops.verdict import Kind, Verdict
+from streamops.state import stored_json
 
 _TIMES = tuple(each.name for each in fields(RecoveryTimes))
 #: Programs whose versions have a column of their own.

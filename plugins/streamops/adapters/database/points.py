@@ -24,9 +24,9 @@ from sqlalchemy import Select, delete, exc, exists, select
 from streamops.adapters.database.models import HoldRow, PointRow
 from streamops.adapters.database.session import Database
 from streamops.errors import RefusedError, StateError
-from streamops.lag import LagState
-from streamops.point_retention import KeepRule
-from streamops.recovery_points import RecoveryPoint
+from streamops.points.lag import LagState
+from streamops.points.recovery_points import RecoveryPoint
+from streamops.points.retention import KeepRule
 
 #: Of 10,000 partitions (2.8 MB), level 3 makes 0.65 MB in 23 ms; level 6 needs 71 ms to save another 11 %.
 _GZIP_LEVEL = 3

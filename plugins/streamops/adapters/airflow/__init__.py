@@ -1,0 +1,1 @@
+"""Airflow, over its REST API or from within a task."""

@@ -1,0 +1,1 @@
+"""Cleanup on real file systems: its places, its lock, its quarantine."""

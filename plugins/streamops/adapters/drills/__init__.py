@@ -1,0 +1,1 @@
+"""A drill's records sent, evidence read, pictures drawn."""

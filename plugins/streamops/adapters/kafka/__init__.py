@@ -1,0 +1,1 @@
+"""Kafka's brokers, topics, records and consumer groups."""

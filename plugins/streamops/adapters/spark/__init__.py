@@ -1,0 +1,1 @@
+"""Spark: its installation, its standalone master, and what is submitted to it."""

@@ -1,0 +1,1 @@
+"""Cleanup as data: what goes, by which proof, and why the rest stays. Pure."""

@@ -1,0 +1,1 @@
+"""What a team declares: pipelines.yaml read, checked and explained. Pure."""

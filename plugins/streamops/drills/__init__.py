@@ -1,0 +1,1 @@
+"""Drills as data: faults, ledger, times, verdict, comparison. Pure."""

@@ -1,0 +1,1 @@
+"""Recovery points: made, judged, kept, and the lag that they show. Pure."""

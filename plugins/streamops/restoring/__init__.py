@@ -1,0 +1,1 @@
+"""Restores and moves as data: targets, refusals, plan, forecast. Pure."""
