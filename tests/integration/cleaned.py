@@ -23,7 +23,7 @@ from streamops.state.generations import Generation
 from streamops.state.lease import Beat, JobState, Lease, Owner, OwnerKind
 from streamops.state.offsets import OffsetRange, TopicPartition
 
-from ..unit.segments import segment  # noqa: TID252  the one writer of segments beside Spark
+from ..unit.segments import segment
 from .declared import connected
 
 AT = "2026-11-20T03:00:00+00:00"

@@ -187,7 +187,7 @@ def test_two_at_once_exclude_each_other(cleaned: Cleaned) -> None:
     assert cleaned.content() == before
 
 
-@pytest.mark.long  # tests/unit/test_quarantine.py kills before every single step
+@pytest.mark.long  # tests/unit/adapters/cleaning/test_quarantine.py kills before every single step
 def test_killed_in_the_middle_the_next_run_goes_on(cleaned: Cleaned) -> None:
     many = {f"output/_aside/1-{batch}-1/part-{number:05d}.parquet": f"{batch} {number}"
             for batch in range(10, 30) for number in range(100)}

@@ -9,7 +9,7 @@ from streamops.runbooks.evidence import Evidence
 from streamops.runbooks.recommendation import Kind
 from streamops.running.broker_health import BrokerHealth
 
-from .on_call import P0, P1, SILENT, STOP, evidence, seen
+from ..on_call import P0, P1, SILENT, STOP, evidence, seen
 
 AWAY = BrokerHealth(away="no Kafka broker answers at kafka:9092: Connection refused")
 TWO = {1: None, 2: "it holds replicas, and is not up"}

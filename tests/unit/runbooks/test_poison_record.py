@@ -19,7 +19,7 @@ from streamops.state.lease import Beat, JobState
 from streamops.state.offsets import OffsetRange
 from streamops.state.proofs import Proof, ProvenRecord
 
-from .on_call import GONE, P0, PIPELINE, SIGHT, SILENT, STOP, ago, evidence, seen
+from ..on_call import GONE, P0, PIPELINE, SIGHT, SILENT, STOP, ago, evidence, seen
 
 BAD = replace(GONE, standing=Standing.ENDED, state="FINISHED", stop_kind="bad_record", said="bad_record: lines-0 …")
 FAILING = FailingBatch(1, 3, (OffsetRange("lines", 0, 300, 400),), 2, "bad_record", "cannot process lines-0 offset 342")

@@ -12,7 +12,7 @@ from streamops.cleaning.groups import Group, group_items, point_items
 from streamops.declared.pipeline import Cleanup, CleanupRules
 from streamops.state.offsets import Offsets
 
-from .state_directory import P0, StateDirectory, point, receiving, restored
+from ..state_directory import P0, StateDirectory, point, receiving, restored
 
 
 def judged(made: StateDirectory, *names: str, state: str = "Empty", members: int = 0, committed: Offsets | None = None,

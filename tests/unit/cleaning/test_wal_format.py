@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamops.cleaning.wal_format import Segment, read_segment
 from streamops.state.offsets import OffsetRange, TopicPartition
 
-from .segments import chunk, record, segment
+from ..segments import chunk, record, segment
 
 A = OffsetRange("lines", 0, 5, 17)
 B = OffsetRange("lines", 1, 0, 3)

@@ -25,7 +25,7 @@ from streamops.state import generations
 from streamops.state.generations import Restored
 from streamops.state.lease import Beat, JobState
 
-from .on_call import GONE, OBSERVED, P0, P1, PIPELINE, SIGHT, SILENT, STOP, ago, evidence, seen
+from ..on_call import GONE, OBSERVED, P0, P1, PIPELINE, SIGHT, SILENT, STOP, ago, evidence, seen
 
 DEAD = replace(GONE, standing=Standing.ENDED, state="FINISHED")
 LOST = replace(DEAD, stop_kind="data_loss", said="data_loss: unprocessed records are gone")

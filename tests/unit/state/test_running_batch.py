@@ -9,7 +9,7 @@ import pytest
 
 from streamops.state.running_batch import RunningBatch, recent_per_s, stuck_after_s, times
 
-from .on_call import NOW, ago, entry
+from ..on_call import NOW, ago, entry
 
 STEADY = [entry(number, 20 - 2 * number, 1.0) for number in range(10)]
 

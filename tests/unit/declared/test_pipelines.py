@@ -21,7 +21,7 @@ from streamops.declared.problems import Problem
 from streamops.declared.schema import schema_text
 from streamops.errors import ConfigurationError
 
-DAGS = Path(__file__).parents[2] / "dags"
+DAGS = Path(__file__).parents[3] / "dags"
 
 SMALL = {"partitions": 1, "replication": 1}
 GOOD: dict[str, Any] = {
@@ -540,5 +540,5 @@ def test_loading_imports_nothing_heavy() -> None:
     code = ("import sys; from streamops.declared import pipelines; pipelines.load(sys.argv[1]); "
             "print([name for name in ('airflow', 'kafka', 'pyspark', 'pandas', 'fsspec') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code, str(DAGS / "pipelines.yaml")], capture_output=True, text=True,
-                          env={"PYTHONPATH": str(Path(pipelines.__file__).parents[1])}, check=True)
+                          env={"PYTHONPATH": str(Path(pipelines.__file__).parents[2])}, check=True)
     assert done.stdout.strip() == "[]"

@@ -26,7 +26,7 @@ from streamops.state.lease import Owner, OwnerKind
 from streamops.state.releases import Release, Stage
 from streamops.state.versions import Version
 
-from .state_directory import NOW_MS, ROOT, WRITTEN_MS, StateDirectory, iso, receiving
+from ..state_directory import NOW_MS, ROOT, WRITTEN_MS, StateDirectory, iso, receiving
 
 _DAY_MS = 86_400_000
 CODE = Root(RootKind.CODE, "file:///home/code", "/home/code")

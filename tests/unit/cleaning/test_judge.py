@@ -21,8 +21,8 @@ from streamops.state.generations import Restored
 from streamops.state.offsets import OffsetRange, Offsets, TopicPartition, ranges_between
 from streamops.state.superseded import NOTHING, Span, Superseded, runs
 
-from .segments import chunk, record, segment
-from .state_directory import (
+from ..segments import chunk, record, segment
+from ..state_directory import (
     KAFKA,
     NEWEST,
     NOW_MS,

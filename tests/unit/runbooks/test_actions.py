@@ -16,7 +16,7 @@ from streamops.settings import Settings
 from streamops.state import orders
 from streamops.state.orders import Order, Wish
 
-from .on_call import PIPELINE, ago
+from ..on_call import PIPELINE, ago
 
 ME = "alice@host, runbook stuck_batch"
 

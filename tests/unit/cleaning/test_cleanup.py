@@ -12,7 +12,7 @@ from streamops.cleaning.cleanup import Found, Item, Reason, Rule, Totals
 from streamops.cleaning.judge import Judge
 from streamops.errors import StateError
 
-from .state_directory import WRITTEN_MS, restored
+from ..state_directory import WRITTEN_MS, restored
 
 GOES = Item("file:///s/orders", "checkpoint/000001/a", 7, 5, Rule.GENERATION, proof="all is processed")
 KEPT = Item("file:///s/orders", "output/x", 9, None, None, reason=Reason.NO_RULE)

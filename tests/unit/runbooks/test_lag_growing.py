@@ -13,7 +13,7 @@ from streamops.runbooks.recommendation import Kind
 from streamops.running.broker_health import BrokerHealth
 from streamops.state.running_batch import RunningBatch
 
-from .on_call import P0, PIPELINE, SILENT, STOP, ago, entry, evidence, seen
+from ..on_call import P0, PIPELINE, SILENT, STOP, ago, entry, evidence, seen
 
 FULL = seen(recent=[entry(0, 6, 2.0, 600, 1.9), entry(1, 4, 2.0, 600, 1.9), entry(2, 2, 2.0, 600, 1.9)])
 LIMITED = PIPELINE.model_copy(update={"rate_limit": 300})

@@ -18,7 +18,7 @@ from streamops.state.lease import Beat, JobState
 from streamops.state.orders import Order, Wish
 from streamops.state.running_batch import RunningBatch
 
-from .on_call import DAG, GONE, RECORD, SIGHT, SILENT, STOP, ago, evidence, seen
+from ..on_call import DAG, GONE, RECORD, SIGHT, SILENT, STOP, ago, evidence, seen
 
 DEAD = replace(GONE, standing=Standing.ENDED, state="KILLED")
 LOOPING = replace(RECORD, crashes=tuple(Crash(ago(age_s), "OutOfMemoryError: heap") for age_s in (90, 60, 30)))

@@ -6,7 +6,7 @@ import pytest
 
 from streamops.runbooks.progress import Mark, judge
 
-from .on_call import NOW, OBSERVED, evidence
+from ..on_call import NOW, OBSERVED, evidence
 
 BEFORE = Mark(0, 1, 7, batch_epoch=2, epoch=2, lag=500, latest=1000)
 

@@ -13,7 +13,7 @@ from streamops.running.broker_health import BrokerHealth
 from streamops.state.lease import Beat, JobState
 from streamops.state.running_batch import RunningBatch
 
-from .on_call import P0, PIPELINE, SILENT, STOP, ago, entry, evidence, seen
+from ..on_call import P0, PIPELINE, SILENT, STOP, ago, entry, evidence, seen
 
 HANGS = RunningBatch(1, 3, ago(300), {P0: 390}, ("no job of Spark's runs",))
 QUIET = seen(recent=[entry(0, 306), entry(1, 304), entry(2, 302)])
