@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from streamops.adapters.spark.master import Cluster, SparkMaster
 from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Victim, there_is_none
 from streamops.drills.faults import OF_THE_JOB, Target
-from streamops.errors import RefusedError
+from streamops.errors import RefusedError, UnavailableError
 from streamops.stack import process
 from streamops.stack.stack import Stack
 
@@ -34,6 +35,9 @@ _SERVERS = {
     Target.NETWORK: "broker-proxy",
 }
 _OTHERWISE = "The embedded stack has no such server; other backends may: streamops drill run --backend …"
+#: A process of many gigabytes takes a second to be torn down.
+_GONE_S = 30.0
+_POLL_S = 0.02
 #: psutil derives start times from the boot time, which moves a little when the clock is adjusted.
 _START_TOLERANCE_S = 2.0
 
@@ -59,8 +63,15 @@ class LocalProcesses:
         return [self.server(self._server(target, pipeline, chance))]
 
     def kill(self, victims: Sequence[Victim]) -> None:
+        """Returns when they are gone: a process that is ending still looks like one that needs no reviving."""
         for found in _living(victims):
             _signal(found, signal.SIGKILL)
+        deadline_s = time.monotonic() + _GONE_S
+        while (left := _living(victims)) and time.monotonic() < deadline_s:
+            time.sleep(_POLL_S)
+        if left:
+            raise UnavailableError(f"process {left[0].pid} lives {_GONE_S:g} s after SIGKILL",
+                                   "The kernel holds it, mostly for a disk that does not answer.")
 
     def end(self, victims: Sequence[Victim]) -> None:
         if servers := _servers(victims):

@@ -82,6 +82,7 @@ def test_victims_stand_still_go_on_and_end(local: LocalProcesses, victim: Victim
     wait_until(lambda: found.status() != psutil.STATUS_STOPPED)
     local.revive([victim])
     local.kill([victim])
+    assert not lives(victim["pid"], victim["started"]), "gone when it returns: what is reviving must find it so"
     found.wait(timeout=10)
     for again in (local.pause, local.resume, local.kill, local.end, local.revive):
         again([victim])
