@@ -30,11 +30,14 @@ class Backend(Protocol):
     def aim(self, target: Target, pipeline: Pipeline, chance: random.Random) -> list[Victim]:
         """What a fault on this target hits now; changes nothing. Raises RefusedError where there is no such thing."""
 
+    def whole(self, victims: Sequence[Victim]) -> list[Victim]:
+        """Processes of a job's, and what they have started, where that goes on without them."""
+
     def kill(self, victims: Sequence[Victim]) -> None:
         """End them at once, without a chance to clean up."""
 
     def end(self, victims: Sequence[Victim]) -> None:
-        """Tell them to end."""
+        """Tell them to end, and return when they have, where that can be seen."""
 
     def pause(self, victims: Sequence[Victim]) -> None:
         """Let them stand still."""

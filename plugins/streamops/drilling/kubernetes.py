@@ -58,6 +58,9 @@ class KubernetesPods:
         return [{"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"], "selector": selector,
                  "count": len(pods), "uid": pod["metadata"]["uid"]}]
 
+    def whole(self, victims: Sequence[Victim]) -> list[Victim]:
+        return list(victims)  # what is hit is whole
+
     def kill(self, victims: Sequence[Victim]) -> None:
         for each in victims:
             self._delete(each, "--grace-period=0", "--force")

@@ -40,6 +40,8 @@ _GONE_S = 30.0
 _POLL_S = 0.02
 #: psutil derives start times from the boot time, which moves a little when the clock is adjusted.
 _START_TOLERANCE_S = 2.0
+#: A receiver's driver first processes what it has received; the worker kills it after 40 s (stack/spark_cluster.py).
+_END_S = 45.0
 
 
 class LocalProcesses:
@@ -62,6 +64,11 @@ class LocalProcesses:
             self._require_proxied(pipeline)
         return [self.server(self._server(target, pipeline, chance))]
 
+    def whole(self, victims: Sequence[Victim]) -> list[Victim]:
+        """With the Python beside each JVM, which would beat the lease while its JVM stands still."""
+        found = {one.pid: one for each in _living(victims) for one in [each, *_started_by(each)]}
+        return [_victim(one) for one in found.values()]
+
     def kill(self, victims: Sequence[Victim]) -> None:
         """Returns when they are gone: a process that is ending still looks like one that needs no reviving."""
         for found in _living(victims):
@@ -76,8 +83,10 @@ class LocalProcesses:
     def end(self, victims: Sequence[Victim]) -> None:
         if servers := _servers(victims):
             self._stack.down(servers)
-        for found in _living([each for each in victims if each["server"] is None]):
+        told = _living([each for each in victims if each["server"] is None])
+        for found in told:
             _signal(found, signal.SIGTERM)
+        psutil.wait_procs(told, timeout=_END_S)
 
     def pause(self, victims: Sequence[Victim]) -> None:
         for found in _living(victims):
@@ -110,7 +119,7 @@ class LocalProcesses:
         """Driver and executors, with what they started."""
         drivers = self._drivers(pipeline.name)
         found = {one.pid: one for each in [*drivers, *self._executors(drivers)]
-                 for one in [each, *each.children(recursive=True)]}
+                 for one in [each, *_started_by(each)]}
         return [_victim(one) for one in found.values()]
 
     def _server(self, target: Target, pipeline: Pipeline, chance: random.Random) -> str:
@@ -200,6 +209,12 @@ def _signal(found: psutil.Process, number: int) -> None:
         return
     with suppress(psutil.NoSuchProcess):
         found.send_signal(number)
+
+
+def _started_by(found: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return list(found.children(recursive=True))
+    return []
 
 
 def _listening(found: psutil.Process) -> list[Any]:

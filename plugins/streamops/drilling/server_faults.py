@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamops.drilling.scene import Aim, Note, Scene
-from streamops.drills.faults import Fault
+from streamops.drills.faults import OF_THE_JOB, Fault
 from streamops.errors import StateError
 
 
@@ -33,6 +33,10 @@ class Killed(_Victims):
 
 class Paused(_Victims):
     """SIGSTOP, then SIGCONT. A network that is cut is a proxy that is paused: no packet passes, nobody is told."""
+
+    def aim(self, scene: Scene) -> Aim:
+        found = super().aim(scene)
+        return {"victims": scene.backend.whole(found["victims"])} if self.fault.target in OF_THE_JOB else found
 
     def inject(self, scene: Scene, aim: Aim, note: Note) -> None:
         scene.backend.pause(aim["victims"])

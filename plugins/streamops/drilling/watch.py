@@ -36,6 +36,9 @@ _LIST_S = 2.0
 #: Between two questions to a master or to brokers.
 _ASK_S = 0.5
 _ASK_WITHIN_S = 3.0
+#: Records that wait for so long without a batch are a sign: several intervals, and more than a batch takes on two busy
+#: cores.
+_LATE_INTERVALS, _LATE_S = 3, 5.0
 
 
 class Watch:
@@ -48,6 +51,7 @@ class Watch:
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._repeat, args=(look, every_s), daemon=True, name=f"watch-{name}")
                          for name, look, every_s in (("batches", self._look_at_batches, _LOOK_S),
+                                                     ("lateness", self._look_for_lateness, _ASK_S),
                                                      ("latest", self._look_at_kafka, _ASK_S),
                                                      ("signs", self._look_for_signs, _ASK_S))]
         self._batches: list[SeenBatch] = []
@@ -57,6 +61,7 @@ class Watch:
         self._epoch: int | None = None
         self._executors: frozenset[str] = frozenset()
         self._broker: Broker | None = None
+        self._late: SeenBatch | None = None
         self._known = 0
         self._listed_at_s = 0.0
 
@@ -135,6 +140,17 @@ class Watch:
         names = self._files.names(batch_log.directory(last.generation))
         numbers = [int(name.removesuffix(".json")) for name in names if name[:1].isdigit() and "-" not in name]
         return max(numbers, default=0) if max(numbers, default=0) > last.batch + 1 else None
+
+    def _look_for_lateness(self) -> None:
+        """What shows that a driver or an executor stands still: nobody is told, and no batch comes."""
+        last, late_s = self.last, max(_LATE_S, _LATE_INTERVALS * self._pipeline.interval_s)
+        now_s = time.monotonic()
+        if last is None or last is self._late or now_s - last.at_s < late_s:
+            return
+        before = [seen for seen in list(self._latest) if seen.at_s <= now_s - late_s][-1:]
+        if before and any(last.ends.get(at, 0) < offset for at, offset in before[0].latest.items()):
+            self._late = last  # once for each batch that does not come
+            self._signs.append(Sign(now_s, f"records wait, and no batch has come for {late_s:g} s"))
 
     def _look_at_kafka(self) -> None:
         began_s = time.monotonic()

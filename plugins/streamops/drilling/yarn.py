@@ -63,6 +63,9 @@ class YarnContainers:
             raise there_is_none(self.name, target, f"{pipeline.name} waits for containers.")
         return [{"name": chance.choice(sorted(executors))}]
 
+    def whole(self, victims: Sequence[Victim]) -> list[Victim]:
+        return list(victims)  # what is hit is whole
+
     def kill(self, victims: Sequence[Victim]) -> None:
         self._signal(victims, "FORCEFUL_SHUTDOWN")
 

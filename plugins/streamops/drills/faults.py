@@ -134,6 +134,10 @@ _ALL = (
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}
 
+#: What goes on with its work until it has ended, as a receiver's driver does that processes what it has received: times
+#: count from its end.
+ENDS_IN_ORDER = frozenset({"driver:restart"})
+
 #: What a drill inflicts that names no fault, and `make drills` on both approaches.
 USUAL = ("driver:kill", "executor:kill", "broker:kill")
 

@@ -104,6 +104,12 @@ def test_compose_finds_a_driver_inside_the_workers_container(docker: Program) ->
     assert ended.endswith("exec -T spark-worker sh -c kill -TERM 41 || true")
 
 
+def test_compose_pauses_a_driver_with_the_python_beside_it(docker: Program) -> None:
+    docker.answers("-P", "42\n")
+    victims = ComposeServices(Path("c.yaml")).whole([{"name": "spark-worker", "pid": 41}, {"name": "kafka"}])
+    assert victims == [{"name": "spark-worker", "pid": 41}, {"name": "kafka"}, {"name": "spark-worker", "pid": 42}]
+
+
 def test_compose_finds_executors_by_their_application(docker: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     docker.answers("pgrep", "51\n")
     with HTTPServer(("127.0.0.1", 0), Master) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ from streamops.adapters.files.state_files import StateFiles
 from streamops.declared import pipelines
 from streamops.drilling import watch
 from streamops.drilling.watch import Watch
+from streamops.drills.recovery_times import SeenLatest
 from streamops.settings import Settings
 from streamops.state import batch_log, generations, lease
 from streamops.state.batch_log import Entry
@@ -117,6 +119,23 @@ def test_a_driver_that_goes_on_beating_shows_nothing_and_a_silent_one_does(
     assert watching.since(0.0).signs == []
     watching._look_for_signs()
     assert [sign.what for sign in watching.since(0.0).signs] == ["driver driver-1 shows no life"]
+
+
+def test_records_that_wait_without_a_batch_are_a_sign_once(
+    watching: Watch, files: StateFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_LATE_S", 0.0)
+    monkeypatch.setattr(watch, "_LATE_INTERVALS", 0)
+    log(files, 0)
+    watching._look_at_batches()
+    watching._look_for_lateness()
+    assert watching.since(0.0).signs == [], "nobody has asked Kafka yet"
+    for latest in (10, 11):
+        watching._latest.append(SeenLatest(time.monotonic(), {TopicPartition("canary", 0): latest}))
+        for _ in range(2):
+            watching._look_for_lateness()
+        said = [sign.what for sign in watching.since(0.0).signs]
+        assert said == ([] if latest == 10 else ["records wait, and no batch has come for 0 s"])
 
 
 def test_executors_that_are_replaced_and_a_driver_that_does_not_run_are_signs(
