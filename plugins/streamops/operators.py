@@ -44,15 +44,20 @@ class RunningDriverEndedError(AirflowException):
 class StreamingSubmitHook(SparkSubmitHook):
     """SparkSubmitHook that supervises the driver, and tells its id as soon as the master has given it."""
 
-    def __init__(self, *, on_driver: Callable[[str], None], **kwargs: Any) -> None:
+    def __init__(self, *, on_driver: Callable[[str], None], master: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._on_driver = on_driver
+        if master is not None:
+            self._connection["master"] = master  # one of those that the connection names
 
     @classmethod
-    def of(cls, job: Submission, *, conn_id: str, on_driver: Callable[[str], None]) -> Self:
+    def of(
+        cls, job: Submission, *, conn_id: str, on_driver: Callable[[str], None], master: str | None = None
+    ) -> Self:
         """The hook that submits a job as `Submission.command` says it."""
         return cls(
             on_driver=on_driver,
+            master=master,
             conn_id=conn_id,
             name=job.name,
             java_class=job.java_class,
@@ -230,9 +235,10 @@ class StreamingJobOperator(SparkSubmitOperator):
         assert self._drivers is not None
         if (release := self._drivers.release()) is not None:
             self.log.warning("not what is deployed is started: %s", release)
-        job = self._drivers.submission(owner_of(context), self._supersedes)
+        job, master = self._drivers.to_submit(self._drivers.submission(owner_of(context), self._supersedes))
         self._hook = StreamingSubmitHook.of(
             job,
+            master=master,
             conn_id=self._drivers.pipeline.connections.spark,
             on_driver=lambda driver: self._remember(context, driver),
         )

@@ -59,6 +59,8 @@ def test_the_task_runs_the_command_that_a_shell_runs(tmp_path: Path) -> None:
     by_the_task = hook._build_spark_submit_command(job.application)
     assert flags(by_the_task) == flags(job.command(MASTER))
     assert flags(by_the_task)["--supervise"] == []
+    to_another = StreamingSubmitHook.of(job, conn_id="spark_default", on_driver=lambda _: None, master="spark://b:7077")
+    assert flags(to_another._build_spark_submit_command(job.application))["--master"] == ["spark://b:7077"]
 
 
 @pytest.mark.usefixtures("airflow")

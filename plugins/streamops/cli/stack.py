@@ -24,9 +24,11 @@ Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 def up(
     servers: Servers = None,
     brokers: Annotated[int | None, typer.Option(help="Kafka brokers, 1 or 3.")] = None,
+    masters: Annotated[int | None, typer.Option(help="Spark masters, 1 or 2; two have a ZooKeeper.")] = None,
 ) -> None:
     """Start what does not run, and wait until every server is healthy. Safe to repeat."""
-    stack = _stack(**({} if brokers is None else {"kafka_brokers": brokers}))
+    given = {"kafka_brokers": brokers, "spark_masters": masters}
+    stack = _stack(**{name: value for name, value in given.items() if value is not None})
     stack.up(servers)
     typer.echo(addresses(stack))
 
@@ -84,7 +86,7 @@ def addresses(stack: Stack) -> str:
     return "\n".join(
         (
             f"Airflow  {stack.airflow_url}  user admin, password {stack.password}",
-            f"Spark    {settings.spark_url}  spark://127.0.0.1:{settings.spark_master_port}",
+            f"Spark    {settings.spark_url}  {settings.spark_master_url}",
             f"Kafka    {settings.bootstrap_servers}",
             "Stop it all with `make down` (streamops stack down); data stays.",
         )

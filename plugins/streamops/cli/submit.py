@@ -31,7 +31,7 @@ def command(
     plan = drivers.plan_takeover(me, prior=None, is_owner_alive=lambda _: True, say=say)
     if (release := drivers.release()) is not None:
         say(f"not what is deployed is submitted: {release}")
-    driver = submit(drivers.submission(me, plan.supersedes), drivers.cluster.master, say)
+    driver = submit(*drivers.to_submit(drivers.submission(me, plan.supersedes)), say)
     typer.echo(driver)
     if wait:
         say(f"end it with `streamops drivers kill {driver}`; Ctrl-C here leaves it running")

@@ -34,7 +34,7 @@ from streamops.drilling.open_faults import OpenFaults
 from streamops.drilling.scene import Aim, Say, Scene
 from streamops.drilling.watch import Watch
 from streamops.drills.drill import Drill, DrillState, InflictedFault, state_after
-from streamops.drills.faults import ENDS_IN_ORDER, OpenFault, Strike
+from streamops.drills.faults import How, OpenFault, Strike
 from streamops.drills.ledger import Ledger
 from streamops.drills.recovery_times import RecoveryTimes, times_of
 from streamops.drills.verdict import Verdict
@@ -206,7 +206,8 @@ class PipelineDrill:
             inflicted_s = time.monotonic()
             try:
                 infliction.inject(scene, aim, lambda more: self._note(opened, more))
-                if fault.name in ENDS_IN_ORDER:
+                if fault.how is How.RESTART:
+                    # A receiver's driver goes on until it has processed what it received, a broker until it has led.
                     inflicted_s = time.monotonic()
                 self._say(f"{strike.number}: {fault.name} on {noted.target}")
                 self._to_database(lambda: self._drills.inflicted(

@@ -28,7 +28,7 @@ class Infliction(Protocol):
 def of(fault: Fault) -> Infliction:
     """What inflicts and heals this fault."""
     match fault.how:
-        case How.KILL | How.REFUSE:
+        case How.KILL | How.LOSE | How.REFUSE:
             return Killed(fault)
         case How.PAUSE | How.CUT:
             return Paused(fault)

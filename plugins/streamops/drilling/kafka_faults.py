@@ -71,7 +71,7 @@ class SecondDriver:
 
     def inject(self, scene: Scene, aim: Aim, note: Note) -> None:
         drivers = PipelineDrivers(scene.pipeline, scene.settings)
-        driver = submit(drivers.submission(Owner(OwnerKind.SHELL), ()), drivers.cluster.master, scene.say)
+        driver = submit(*drivers.to_submit(drivers.submission(Owner(OwnerKind.SHELL), ())), scene.say)
         note({"driver": driver})
         scene.say(f"submitted {driver} beside the one that runs")
 

@@ -21,13 +21,14 @@ from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Victim, there_is_none
 from streamops.drills.faults import OF_THE_JOB, Target
 from streamops.errors import RefusedError, UnavailableError
-from streamops.stack import process
+from streamops.stack import process, spark_cluster, zookeeper
 from streamops.stack.stack import Stack
 
 #: The stack's servers by what they are; `broker` and `leader` are chosen among several.
 _SERVERS = {
     Target.WORKER: "spark-worker",
-    Target.MASTER: "spark-master",
+    Target.MASTER: spark_cluster.MASTER,
+    Target.ZOOKEEPER: zookeeper.NAME,
     Target.DATANODE: "hdfs-datanode",
     Target.NAMENODE: "hdfs-namenode",
     Target.SCHEDULER: "airflow-scheduler",
@@ -99,6 +100,8 @@ class LocalProcesses:
     def revive(self, victims: Sequence[Victim]) -> None:
         if servers := _servers(victims):
             self._stack.up(servers)
+        if zookeeper.NAME in servers:
+            self._stack.up([spark_cluster.MASTER])  # the one in charge has ended when it lost ZooKeeper
 
     def server(self, name: str) -> Victim:
         """A server of the stack, by its full name. Raises RefusedError where it does not run."""
@@ -128,7 +131,10 @@ class LocalProcesses:
             return chance.choice(brokers)
         if target is Target.LEADER:
             return f"kafka-{_leader(pipeline, chance)}"
-        if target not in _SERVERS:
+        if target is Target.MASTER:
+            # Of two, the one in charge; without one there is nothing to find out.
+            return spark_cluster.in_charge(self._stack.settings) or _SERVERS[target]
+        if _SERVERS.get(target) not in {server.name for server in self._stack.servers}:
             raise there_is_none(self.name, target, _OTHERWISE)
         return _SERVERS[target]
 

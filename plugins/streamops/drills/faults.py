@@ -51,8 +51,9 @@ class How(StrEnum):
     """What is done to the target."""
 
     KILL = "kill"  # SIGKILL
+    LOSE = "lose"  # SIGKILL, and nothing is started again for a while
     PAUSE = "pause"  # SIGSTOP, and SIGCONT to heal it
-    RESTART = "restart"  # an orderly end, and a start to heal it
+    RESTART = "restart"  # an orderly end, from which times count, and a start to heal it
     CUT = "cut"  # no packet passes, and nobody is told
     REFUSE = "refuse"  # connections end, and no new one is taken
     DISK_FULL = "disk_full"
@@ -94,6 +95,8 @@ class Fault:
 PAUSE_S = 18.0
 #: Longer than a request of a consumer's and than a batch, and short enough for a drill of every day.
 CUT_S = 12.0
+#: Until after another broker leads (5 s without a heartbeat), and another master is in charge (6 s, and its recovery).
+LOSE_S = 20.0
 
 _SERVERS: dict[Target, str] = {
     Target.WORKER: "Spark's worker, with the driver and executors that it runs",
@@ -119,6 +122,8 @@ _ALL = (
     Fault(Target.RECEIVER, How.PAUSE, "the executor with a receiver stands still until its group goes on without it",
           PAUSE_S, ("receiver",)),
     *(Fault(target, How.KILL, f"{what}, ends at once and is started again") for target, what in _SERVERS.items()),
+    *(Fault(target, How.LOSE, f"{what}, ends at once and stays away for a while", LOSE_S)
+      for target, what in _SERVERS.items()),
     *(Fault(target, How.PAUSE, f"{what}, stands still for a while", CUT_S) for target, what in _SERVERS.items()),
     *(Fault(target, How.RESTART, f"{what}, is stopped in order and started again")
       for target, what in _SERVERS.items()),
@@ -133,10 +138,6 @@ _ALL = (
 )
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}
-
-#: What goes on with its work until it has ended, as a receiver's driver does that processes what it has received: times
-#: count from its end.
-ENDS_IN_ORDER = frozenset({"driver:restart"})
 
 #: What a drill inflicts that names no fault, and `make drills` on both approaches.
 USUAL = ("driver:kill", "executor:kill", "broker:kill")

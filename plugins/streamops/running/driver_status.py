@@ -80,9 +80,22 @@ def _standing(state: str) -> Standing:
 
 
 def most_telling(sightings: Iterable[Sighting]) -> Sighting:
-    """The one to believe of what several masters said: at most one of them is in charge."""
-    order = (Standing.ENDED, Standing.LIVING, Standing.MOVED, Standing.NOT_KNOWN, Standing.NO_ANSWER)
-    return min(sightings, key=lambda seen: order.index(seen.standing), default=Sighting(Standing.NO_ANSWER))
+    """The one to believe of what several masters said: that of the master in charge.
+
+    A standby says that it is one, which is no answer. A master that stood still while another one took over says for
+    some moments that it is in charge, until it learns better: of what two such masters say, nothing shows that a driver
+    is gone.
+    """
+    found = list(sightings)
+    answers = [seen for seen in found if seen.standing is not Standing.NO_ANSWER]
+    if len(answers) == 1:
+        return answers[0]
+    if living := [seen for seen in answers if seen.standing is Standing.LIVING]:
+        return living[0]
+    if answers:
+        said = " and ".join(sorted(str(seen) for seen in answers))
+        return Sighting(Standing.NO_ANSWER, detail=f"{len(answers)} masters say that they are in charge: {said}")
+    return next((seen for seen in found if seen.detail), Sighting(Standing.NO_ANSWER))
 
 
 class Patience:

@@ -29,19 +29,13 @@ _FOREIGN_NAMES = frozenset(
 def connections(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
     """The stack's Airflow connections: `{"AIRFLOW_CONN_KAFKA_DEFAULT": "…", …}`."""
     kafka = {"bootstrap.servers": settings.bootstrap_servers, "security.protocol": "PLAINTEXT"}
-    master = quote(f"spark://{LOOPBACK}", safe="")
     return {
         "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": kafka}),
         # The same brokers through the proxy, when it is up: what drills cut.
         "AIRFLOW_CONN_KAFKA_PROXIED": json.dumps(
             {"conn_type": "kafka", "extra": {**kafka, "bootstrap.servers": settings.proxied_servers}}
         ),
-        "AIRFLOW_CONN_SPARK_DEFAULT": (
-            f"spark://{master}:{settings.spark_master_port}?deploy-mode=cluster&rest-port={settings.spark_rest_port}"
-            f"&webui-port={settings.spark_master_ui_port}"
-            # For the cleanup: work folders of what ended, on the same disk.
-            f"&work-dir={quote(str(settings.data / 'spark' / 'work'), safe='')}"
-        ),
+        "AIRFLOW_CONN_SPARK_DEFAULT": _spark(settings),
         "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps(
             {"conn_type": "generic", "extra": {"url": f"file://{settings.streams}"}}
         ),
@@ -63,6 +57,20 @@ def connections(settings: StackSettings, credentials: Credentials) -> dict[str, 
             f"http://admin:{quote(credentials.password, safe='')}@{LOOPBACK}:{settings.airflow_port}"
         ),
     }
+
+
+def _spark(settings: StackSettings) -> str:
+    """One master by its ports, as most have it; two by URLs, since on one machine their ports differ."""
+    # For the cleanup: work folders of what ended, on the same disk.
+    work = f"&work-dir={quote(str(settings.data / 'spark' / 'work'), safe='')}"
+    if settings.spark_masters == 1:
+        master = quote(f"spark://{LOOPBACK}", safe="")
+        return (f"spark://{master}:{settings.spark_master_port}?deploy-mode=cluster&rest-port={settings.spark_rest_port}"
+                f"&webui-port={settings.spark_master_ui_port}{work}")
+    rest, ui = (quote(",".join(f"http://{LOOPBACK}:{each}" for each in settings.of_each_master(port)), safe="")
+                for port in (settings.spark_rest_port, settings.spark_master_ui_port))
+    return (f"spark://{quote(settings.spark_master_url, safe='')}?deploy-mode=cluster&rest-endpoints={rest}"
+            f"&webui-endpoints={ui}{work}")
 
 
 def airflow(settings: StackSettings, credentials: Credentials) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,29 +41,49 @@ def kafka_broker(port: int, node_id: int, brokers: int) -> Probe:
     return probe
 
 
-def spark_master(ui_port: int, rest_port: int) -> Probe:
-    """The master is ALIVE (not recovering) and its REST port answers."""
+def spark_master(ui_port: int, rest_port: int, ui_ports: Sequence[int] = ()) -> Probe:
+    """The master is ALIVE (not recovering), or on standby for another one that is, and its REST port answers.
+
+    `ui_ports` are those of all masters.
+    """
 
     def probe(_started: float) -> str:
         state = get_json(ui_port, "/json/")
-        if state.get("status") != "ALIVE":
-            raise UnavailableError(f"the master is {state.get('status')}")
+        status, other = state.get("status"), any(is_alive(port) for port in ui_ports if port != ui_port)
+        standby = status == "STANDBY" and other
+        if status != "ALIVE" and not standby:
+            raise UnavailableError(f"the master is {status}")
+        if status == "ALIVE" and other:
+            raise UnavailableError("two masters say that they are in charge; one of them stood still, and ends soon")
         # Any submission will do: the answer shows that the gateway behind the port speaks to the master.
         version = get_json(rest_port, "/v1/submissions/status/none").get("serverSparkVersion")
         if not version:
             raise UnavailableError(f"port {rest_port} is not Spark's REST gateway")
+        if standby:
+            return f"Spark {version}, on standby"
         drivers = len(state.get("activedrivers", ()))
         return f"Spark {version}, {drivers} driver{'s' * (drivers != 1)}"
 
     return probe
 
 
-def spark_worker(master_ui_port: int, ui_port: int) -> Probe:
-    """The master counts this worker among the living."""
+def is_alive(master_ui_port: int) -> bool:
+    """Whether the master with that page says that it is in charge; a standby knows no workers and no drivers."""
+    try:
+        return get_json(master_ui_port, "/json/").get("status") == "ALIVE"
+    except UnavailableError:
+        return False
+
+
+def spark_worker(master_ui_ports: Sequence[int], ui_port: int) -> Probe:
+    """The master in charge counts this worker among the living."""
 
     def probe(_started: float) -> str:
         get_json(ui_port, "/json/")
-        for worker in get_json(master_ui_port, "/json/").get("workers", ()):
+        in_charge = next((port for port in master_ui_ports if is_alive(port)), None)
+        if in_charge is None:
+            raise UnavailableError("no master is in charge")
+        for worker in get_json(in_charge, "/json/").get("workers", ()):
             if worker.get("state") == "ALIVE" and str(worker.get("webuiaddress", "")).endswith(f":{ui_port}"):
                 return (
                     f"{worker['coresused']} of {worker['cores']} cores and "

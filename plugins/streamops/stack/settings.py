@@ -22,8 +22,8 @@ from streamops.settings import Settings, describe_invalid, project_root
 PREFIX = "STREAMOPS_STACK_"
 #: The only address that the stack's servers listen on.
 LOOPBACK = "127.0.0.1"
-#: Broker n listens this far above broker n - 1 (9092, 9192, 9292), and so does its controller.
-BROKER_PORT_STEP = 100
+#: Broker n listens this far above broker n - 1 (9092, 9192, 9292), and so do its controller, and the second master.
+PORT_STEP = 100
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -57,6 +57,9 @@ class StackSettings(BaseSettings):
     #: Measured: a broker with a few dozen partitions lives in 384 MB without long collections.
     kafka_heap_mb: Annotated[int, Field(ge=192)] = 384
 
+    #: One; or two, of which ZooKeeper elects the one in charge, and the other takes over when that one is gone.
+    spark_masters: Annotated[int, Field(ge=1, le=2)] = 1
+    zookeeper_port: Port = 2181
     spark_master_port: Port = 7077
     spark_master_ui_port: Port = 8090  # Spark's own 8080 is Airflow's here
     spark_rest_port: Port = 6066
@@ -119,17 +122,17 @@ class StackSettings(BaseSettings):
     @property
     def kafka_ports(self) -> list[int]:
         """Client port of each broker."""
-        return [self.kafka_port + BROKER_PORT_STEP * number for number in range(self.kafka_brokers)]
+        return [self.kafka_port + PORT_STEP * number for number in range(self.kafka_brokers)]
 
     @property
     def kafka_controller_ports(self) -> list[int]:
         """Controller port of each broker."""
-        return [self.kafka_controller_port + BROKER_PORT_STEP * number for number in range(self.kafka_brokers)]
+        return [self.kafka_controller_port + PORT_STEP * number for number in range(self.kafka_brokers)]
 
     @property
     def proxied_ports(self) -> list[tuple[int, int]]:
         """Of each broker: the port on which the proxy listens, and the one to which it leads."""
-        steps = [BROKER_PORT_STEP * number for number in range(self.kafka_brokers)]
+        steps = [PORT_STEP * number for number in range(self.kafka_brokers)]
         return [(self.kafka_proxy_port + step, self.kafka_proxied_port + step) for step in steps]
 
     @property
@@ -141,6 +144,15 @@ class StackSettings(BaseSettings):
     def bootstrap_servers(self) -> str:
         """Kafka's addresses, comma-separated."""
         return ",".join(f"{LOOPBACK}:{port}" for port in self.kafka_ports)
+
+    @property
+    def spark_master_url(self) -> str:
+        """What workers and submissions are told: `spark://127.0.0.1:7077,127.0.0.1:7177`."""
+        return "spark://" + ",".join(f"{LOOPBACK}:{port}" for port in self.of_each_master(self.spark_master_port))
+
+    def of_each_master(self, port: int) -> list[int]:
+        """The first master's port, and those of its standby."""
+        return [port + PORT_STEP * number for number in range(self.spark_masters)]
 
     @property
     def airflow_url(self) -> str:

@@ -1,4 +1,6 @@
-"""Spark standalone out of the pyspark wheel: a master with its REST gateway, and one worker.
+"""Spark standalone out of the pyspark wheel: a master with its REST gateway, or two, and one worker.
+
+Two masters have a ZooKeeper, out of the same wheel, which keeps what they know and elects the one in charge.
 
 The daemons are started as `spark-class` would, without the extra JVM that it starts to find out how.
 """
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from streamops.adapters.spark.install import OPENED_MODULES, spark_home
 from streamops.errors import UnavailableError
-from streamops.stack import hdfs, probes
+from streamops.stack import hdfs, probes, zookeeper
 from streamops.stack.java import java
 from streamops.stack.jvm import daemon_options
 from streamops.stack.process import Server
@@ -37,24 +39,7 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
         # And this: the settings for clients of the embedded HDFS. The folder is there once HDFS was started.
         "HADOOP_CONF_DIR": str(hdfs.client_configuration(settings)),
     }
-    master = Server(
-        name=MASTER,
-        command=_command(
-            settings,
-            "master.Master",
-            *("--host", LOOPBACK, "--port", str(settings.spark_master_port)),
-            *("--webui-port", str(settings.spark_master_ui_port)),
-            *("--properties-file", str(folder / "master.conf")),
-        ),
-        environment=environment,
-        probe=probes.spark_master(settings.spark_master_ui_port, settings.spark_rest_port),
-        ports={
-            "spark_master_port": settings.spark_master_port,
-            "spark_master_ui_port": settings.spark_master_ui_port,
-            "spark_rest_port": settings.spark_rest_port,
-        },
-        prepare=lambda: _write(folder / "master.conf", master_properties(settings)),
-    )
+    ui_ports = settings.of_each_master(settings.spark_master_ui_port)
     worker = Server(
         name=WORKER,
         command=_command(
@@ -63,16 +48,47 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
             *("--host", LOOPBACK, "--webui-port", str(settings.spark_worker_ui_port)),
             *("--cores", str(settings.spark_worker_cores), "--memory", f"{settings.spark_worker_memory_mb}M"),
             *("--work-dir", str(folder / "work"), "--properties-file", str(folder / "worker.conf")),
-            f"spark://{LOOPBACK}:{settings.spark_master_port}",
+            settings.spark_master_url,
         ),
         environment=environment,
-        probe=probes.spark_worker(settings.spark_master_ui_port, settings.spark_worker_ui_port),
+        probe=probes.spark_worker(ui_ports, settings.spark_worker_ui_port),
         ports={"spark_worker_ui_port": settings.spark_worker_ui_port},
         prepare=lambda: _prepare_worker(settings, folder),
         # Drivers and executors end well within this, and find their last batch whole either way.
         leftovers_timeout_s=3,
     )
-    return [master, worker]
+    masters = [_master(settings, number, environment) for number in range(settings.spark_masters)]
+    return [*zookeeper.servers(settings, environment), *masters, worker]
+
+
+def _master(settings: StackSettings, number: int, environment: dict[str, str]) -> Server:
+    """One master: `spark-master`; of two, `spark-master-1` and `spark-master-2`."""
+    suffix = f"-{number + 1}" if settings.spark_masters > 1 else ""
+    path = settings.data / "spark" / f"master{suffix}.conf"
+    ui_ports = settings.of_each_master(settings.spark_master_ui_port)
+    ports = {name: settings.of_each_master(getattr(settings, name))[number]
+             for name in ("spark_master_port", "spark_master_ui_port", "spark_rest_port")}
+
+    def prepare() -> None:
+        _write(path, master_properties(settings, number))
+        if settings.spark_masters > 1:
+            # A master that does not find ZooKeeper within 15 s gives up.
+            _await_port(settings.start_timeout_s, settings.zookeeper_port)
+
+    return Server(
+        name=f"{MASTER}{suffix}",
+        command=_command(
+            settings,
+            "master.Master",
+            *("--host", LOOPBACK, "--port", str(ports["spark_master_port"])),
+            *("--webui-port", str(ports["spark_master_ui_port"])),
+            *("--properties-file", str(path)),
+        ),
+        environment=environment,
+        probe=probes.spark_master(ports["spark_master_ui_port"], ports["spark_rest_port"], ui_ports),
+        ports=ports,
+        prepare=prepare,
+    )
 
 
 def _scala_version() -> str:
@@ -81,15 +97,26 @@ def _scala_version() -> str:
     return jar.name.removeprefix("spark-core_").split("-", 1)[0]
 
 
-def master_properties(settings: StackSettings) -> dict[str, object]:
-    """What the master is told beside its ports."""
+def in_charge(settings: StackSettings) -> str | None:
+    """The name of the master that is in charge; None where none says so, or more than one."""
+    masters = settings.of_each_master(settings.spark_master_ui_port)
+    found = [number for number, port in enumerate(masters, start=1) if probes.is_alive(port)]
+    if len(found) != 1:
+        return None
+    return f"{MASTER}-{found[0]}" if len(masters) > 1 else MASTER
+
+
+def master_properties(settings: StackSettings, number: int = 0) -> dict[str, object]:
+    """What a master is told beside its ports; `number` is 0 for the first."""
     return {
         "spark.master.rest.enabled": "true",
         "spark.master.rest.host": LOOPBACK,
-        "spark.master.rest.port": settings.spark_rest_port,
-        # A master that is killed and started again still knows its drivers and workers.
-        "spark.deploy.recoveryMode": "FILESYSTEM",
-        "spark.deploy.recoveryDirectory": settings.data / "spark" / "recovery",
+        "spark.master.rest.port": settings.of_each_master(settings.spark_rest_port)[number],
+        # A master that is killed and started again still knows its drivers and workers, and so does its standby.
+        **({"spark.deploy.recoveryMode": "FILESYSTEM",
+            "spark.deploy.recoveryDirectory": settings.data / "spark" / "recovery"} if settings.spark_masters == 1 else
+           {"spark.deploy.recoveryMode": "ZOOKEEPER",
+            "spark.deploy.zookeeper.url": f"{LOOPBACK}:{settings.zookeeper_port}"}),
         # How long it then waits for workers and applications to come back, 60 s by default. Living ones answer within
         # a second; after a `down` there is none, and supervised drivers are launched again when this is over.
         "spark.deploy.recoveryTimeout": "8s",
@@ -121,14 +148,20 @@ def _prepare_worker(settings: StackSettings, folder: Path) -> None:
     _write(folder / "worker.conf", worker_properties())
     # A worker that finds no master tries again only after 5 to 15 s. The master's port is enough to wait for: one that
     # recovers takes workers in, and needs them.
-    deadline = time.monotonic() + settings.start_timeout_s
+    _await_port(settings.start_timeout_s, *settings.of_each_master(settings.spark_master_port))
+
+
+def _await_port(timeout_s: float, *ports: int) -> None:
+    """Return when one of them is listened on. Raises UnavailableError."""
+    deadline = time.monotonic() + timeout_s
     while True:
-        try:
-            return probes.accepts(settings.spark_master_port)
-        except UnavailableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+        for port in ports:
+            try:
+                return probes.accepts(port)
+            except UnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+        time.sleep(0.1)
 
 
 def _write(path: Path, properties: dict[str, object]) -> None:

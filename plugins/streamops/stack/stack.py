@@ -300,7 +300,7 @@ def _stop_order(servers: Sequence[Server]) -> list[list[Server]]:
     back, it launches the supervised ones again (under new ids, as after the loss of a worker).
     """
     order = (("feeder", "airflow"), ("spark-master",), ("spark-worker",), ("broker-proxy", "kafka", "hdfs-datanode"),
-             ("hdfs-name",))
+             ("hdfs-name", "zookeeper"))
     groups = [[server for server in servers if server.name.startswith(prefixes)] for prefixes in order]
     return [group for group in groups if group]
 

@@ -12,6 +12,8 @@ ANSWER = {"action": "SubmissionStatusResponse", "serverSparkVersion": "4.2.0", "
 NOT_KNOWN = Sighting(Standing.NOT_KNOWN)
 NO_ANSWER = Sighting(Standing.NO_ANSWER)
 RUNNING = Sighting(Standing.LIVING, "RUNNING")
+MOVED = Sighting(Standing.MOVED, "RELAUNCHING")
+STANDBY = Sighting(Standing.NO_ANSWER, detail="Current state is not alive: STANDBY")
 KILLED = Sighting(Standing.ENDED, "KILLED")
 
 
@@ -41,10 +43,20 @@ def test_what_a_master_says(body: dict[str, Any], standing: Standing) -> None:
     pytest.param([], NO_ANSWER, id="no masters"),
     pytest.param([NO_ANSWER, RUNNING], RUNNING, id="the one in charge, beside one on standby"),
     pytest.param([NOT_KNOWN, NO_ANSWER], NOT_KNOWN, id="not known, beside one on standby"),
-    pytest.param([RUNNING, KILLED], KILLED, id="an end is an end, whatever a stale master says"),
+    pytest.param([NO_ANSWER, KILLED], KILLED, id="an end, beside one on standby"),
+    pytest.param([STANDBY, NO_ANSWER], STANDBY, id="nobody in charge, with its word"),
+    *(pytest.param(both, RUNNING, id=f"it lives, whatever another says that thinks itself in charge: {both}")
+      for both in ([RUNNING, KILLED], [NOT_KNOWN, RUNNING], [MOVED, RUNNING], [RUNNING, RUNNING])),
 ])
 def test_which_master_is_believed(sightings: list[Sighting], believed: Sighting) -> None:
     assert most_telling(sightings) == believed
+
+
+@pytest.mark.parametrize("both", [[NOT_KNOWN, KILLED], [MOVED, NOT_KNOWN], [NOT_KNOWN, NOT_KNOWN], [KILLED, KILLED]])
+def test_of_two_masters_that_say_they_are_in_charge_neither_shows_that_a_driver_is_gone(both: list[Sighting]) -> None:
+    seen = most_telling(both)
+    assert seen.standing is Standing.NO_ANSWER
+    assert "2 masters say that they are in charge" in (seen.detail or "")
 
 
 @pytest.mark.parametrize(("looks", "forgotten"), [

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from streamops.adapters import connections
+from streamops.adapters.spark.master import Cluster
 from streamops.stack import environment
 from streamops.stack.credentials import Credentials
 from streamops.stack.settings import StackSettings
@@ -36,6 +38,15 @@ def test_connections_name_the_stacks_own_ports(settings: StackSettings, credenti
     hdfs = json.loads(found["AIRFLOW_CONN_STREAMOPS_HDFS"])
     assert hdfs["extra"] == {"url": "hdfs://127.0.0.1:18020/streams", "options": {"port": 19870}}
     assert credentials.password in found["AIRFLOW_CONN_STREAMOPS_AIRFLOW"]
+
+
+def test_two_masters_are_named_with_the_urls_of_both(settings: StackSettings, credentials: Credentials) -> None:
+    two = settings.model_copy(update={"spark_masters": 2, "spark_master_ui_port": 18090})
+    uri = environment.connections(two, credentials)["AIRFLOW_CONN_SPARK_DEFAULT"]
+    found = Cluster.of(connections.parse("spark_default", uri))
+    assert found == Cluster("spark://127.0.0.1:17077,127.0.0.1:17177",
+                            ("http://127.0.0.1:16066", "http://127.0.0.1:16166"),
+                            ("http://127.0.0.1:18090", "http://127.0.0.1:18190"))
 
 
 def test_the_callers_shell_does_not_bend_the_servers(

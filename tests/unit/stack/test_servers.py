@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamops.errors import ConfigurationError
-from streamops.stack import hdfs, kafka_brokers, spark_cluster
+from streamops.stack import hdfs, kafka_brokers, spark_cluster, zookeeper
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack, _stop_order
 
@@ -55,6 +55,21 @@ def test_the_master_remembers_and_listens_on_loopback(three: StackSettings) -> N
     assert found["spark.master.rest.host"] == "127.0.0.1"
 
 
+def test_two_masters_share_a_zookeeper_which_has_the_last_word_on_sessions(three: StackSettings) -> None:
+    two = three.model_copy(update={"spark_masters": 2})
+    first, second = (spark_cluster.master_properties(two, number) for number in (0, 1))
+    assert first["spark.deploy.recoveryMode"] == "ZOOKEEPER"
+    assert first["spark.deploy.zookeeper.url"] == "127.0.0.1:2181"
+    assert (first["spark.master.rest.port"], second["spark.master.rest.port"]) == (6066, 6166)
+    names = [server.name for server in Stack(two).selected(["zookeeper", "spark"])]
+    assert names == ["zookeeper", "spark-master-1", "spark-master-2", "spark-worker"]
+    worker = Stack(two).selected(["worker"])[0]
+    assert worker.command[-1] == "spark://127.0.0.1:7077,127.0.0.1:7177"
+    found = zookeeper.properties(two)
+    assert (found["clientPortAddress"], found["admin.enableServer"]) == ("127.0.0.1", "false")
+    assert found["maxSessionTimeout"] == zookeeper.SESSION_MS
+
+
 def test_hdfs_listens_on_loopback_and_its_settings_do_not_make_it_the_default(three: StackSettings) -> None:
     addresses = {key: value for key, value in hdfs.server_properties(three).items() if key.endswith("address")}
     assert len(addresses) == 4
@@ -89,10 +104,13 @@ def test_who_uses_stops_before_who_is_used(three: StackSettings) -> None:
         ["kafka-1", "kafka-2", "kafka-3", "hdfs-datanode", "broker-proxy"],
         ["hdfs-namenode"],
     ]
+    two = Stack(three.model_copy(update={"spark_masters": 2}))
+    order = [[server.name for server in group] for group in _stop_order(two.servers)]
+    assert (order[1], order[-1]) == (["spark-master-1", "spark-master-2"], ["zookeeper", "hdfs-namenode"])
 
 
 def test_every_port_that_a_setting_holds_is_checked(tmp_path: Path) -> None:
-    stack = Stack(StackSettings(data=tmp_path))
+    stack = Stack(StackSettings(data=tmp_path, spark_masters=2))
     checked = {setting for server in stack.servers for setting in server.ports}
     assert checked == {name for name in StackSettings.model_fields if name.endswith("_port")}
 

@@ -135,6 +135,11 @@ class PipelineDrivers:
             supersedes=supersedes,
         )
 
+    def to_submit(self, job: Submission) -> tuple[Submission, str]:
+        """A job as it is handed to spark-submit now, and the master to submit it to."""
+        master = self.master.to_submit_to()
+        return job.through(master, self.cluster.master), master
+
     def plan_takeover(
         self,
         me: Owner,

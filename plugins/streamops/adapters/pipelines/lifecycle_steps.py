@@ -243,7 +243,7 @@ class LifecycleSteps:
             if (release := self.drivers.release()) is not None:
                 self._say(str(release))
             job = self.drivers.submission(me, plan.supersedes)
-            self._submitted = submit(job, self.drivers.cluster.master, self._say)
+            self._submitted = submit(*self.drivers.to_submit(job), self._say)
             self._say(f"submitted driver {self._submitted}")
 
     def _proof_of_start(self, living: list[SeenDriver]) -> str | None:

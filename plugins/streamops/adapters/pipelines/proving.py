@@ -48,7 +48,7 @@ def prove(drivers: PipelineDrivers, found: FailingBatch, most_records: int, say:
         if known.unproven is None and known.transform == drivers.pipeline.transform:
             return known
         drivers.files.delete(path)
-    driver = submit(job, drivers.cluster.master, say)
+    driver = submit(*drivers.to_submit(job), say)
     say(f"proving which records of {found} are bad, as driver {driver}; this changes nothing")
     seen = drivers.master.settled(driver, wait_s=WITHIN_S)
     if (text := drivers.files.read(path)) is not None:

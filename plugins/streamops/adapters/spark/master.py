@@ -220,15 +220,26 @@ class SparkMaster:
         except (httpx.HTTPError, ValueError) as error:
             return Sighting(Standing.NO_ANSWER, detail=first_line(f"{type(error).__name__}: {error}"))
 
+    def to_submit_to(self) -> str:
+        """The master in charge, `spark://host:7077`; all that there are, where there is one or none is in charge.
+
+        spark-submit fails when any one of the masters that it is told cannot be reached (`deploy.ClientApp`).
+        """
+        masters = [f"spark://{each.strip()}" for each in self.cluster.master.removeprefix("spark://").split(",")]
+        state = self._ui_state() if len(masters) > 1 else None
+        return str(state["url"]) if state is not None and state.get("url") in masters else self.cluster.master
+
     def _ui_state(self) -> dict[str, Any] | None:
+        """What the master in charge knows; None where none says that it is, or two do (see `most_telling`)."""
+        found: list[dict[str, Any]] = []
         for url in self.cluster.ui:
             try:
                 state: dict[str, Any] = self._http.get(f"{url}/json/").json()
             except (httpx.HTTPError, ValueError):
                 continue
             if state.get("status") == "ALIVE":
-                return state
-        return None
+                found.append(state)
+        return found[0] if len(found) == 1 else None
 
     def _worker_ui(self, driver: str) -> str | None:
         seen, state = self.look(driver), self._ui_state()

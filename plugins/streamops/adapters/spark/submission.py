@@ -81,6 +81,15 @@ class Submission:
     total_executor_cores: int
     is_supervised: bool = True
 
+    def through(self, master: str, masters: str) -> Submission:
+        """As submitted to one master of several: the driver still knows them all, also when it is started again."""
+        if master == masters:
+            return self
+        name = "spark.driver.extraJavaOptions"
+        # After Spark's own -Dspark.master: of two, a JVM takes the last (`deploy.ClientEndpoint`).
+        options = f"{self.conf.get(name, '')} -Dspark.master={masters}".strip()
+        return replace(self, conf={**self.conf, name: options})
+
     def command(self, master: str) -> list[str]:
         """The command line for a standalone master (`spark://host:port`), with the driver on the cluster."""
         return [

@@ -88,6 +88,9 @@ class World:
         wanted = released(self.files, owner, supersedes)
         return wanted if wanted is not None else kept(self.files, self.deployed(owner, supersedes))
 
+    def to_submit(self, job: Submission) -> tuple[Submission, str]:
+        return job, self.cluster.master
+
     def submit(self, job: Submission, *_: object) -> str:
         spec = JobSpec.from_json(job.arguments[2])
         driver = f"driver-{len(self.submitted):04d}"

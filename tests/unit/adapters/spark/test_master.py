@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
 import pytest
 
 from streamops.adapters import connections
@@ -52,6 +57,44 @@ def test_nobody_listening_is_no_answer_and_not_an_error() -> None:
     assert "no master" in master.capacity()
     with pytest.raises(UnavailableError, match=r"driver-1 .* no answer"):
         master.kill_and_wait("driver-1", timeout_s=0)
+
+
+class Masters(BaseHTTPRequestHandler):
+    """Two masters behind one port, told apart by their paths: what their pages say of themselves."""
+
+    status: ClassVar[dict[str, str]] = {}
+
+    def do_GET(self) -> None:
+        name = self.path.split("/")[1]
+        found = {"url": f"spark://{name}:7077", "status": self.status[name], "activeapps": [{"id": f"app-of-{name}"}]}
+        body = json.dumps(found).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is printed."""
+
+
+@pytest.mark.parametrize(("first", "second", "living", "submitted_to"), [
+    pytest.param("STANDBY", "ALIVE", frozenset({"app-of-b"}), "spark://b:7077", id="the one in charge is asked"),
+    pytest.param("STANDBY", "STANDBY", None, "spark://a:7077,b:7077", id="nobody is in charge"),
+    pytest.param("RECOVERING", "STANDBY", None, "spark://a:7077,b:7077", id="one is about to be"),
+    pytest.param("ALIVE", "ALIVE", None, "spark://a:7077,b:7077", id="one stood still and has not learnt better yet"),
+])
+def test_a_standby_is_never_asked_for_what_lives(
+    first: str, second: str, living: frozenset[str] | None, submitted_to: str
+) -> None:
+    Masters.status = {"a": first, "b": second}
+    with HTTPServer(("127.0.0.1", 0), Masters) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ui = tuple(f"http://127.0.0.1:{server.server_port}/{name}" for name in ("a", "b"))
+        master = SparkMaster(Cluster("spark://a:7077,b:7077", (), ui))
+        assert master.living() == living
+        assert master.to_submit_to() == submitted_to
+        server.shutdown()
+    assert SparkMaster(Cluster("spark://a:7077", (), ())).to_submit_to() == "spark://a:7077"
 
 
 def test_a_log_is_shown_without_the_frames_of_javas_stack_traces() -> None:

@@ -86,6 +86,15 @@ def test_the_command_supervises_and_ships_the_code_twice(settings: Settings) -> 
     assert JobSpec.from_json(argument) == spec
 
 
+def test_a_driver_knows_every_master_whichever_it_was_submitted_to(settings: Settings) -> None:
+    declared = pipeline(resources={"conf": {"spark.driver.extraJavaOptions": "-Dtheir=own"}})
+    job = submission(declared, job_spec(declared, kafka=KAFKA, storage=STORAGE, owner=OWNER), settings)
+    both = "spark://a:7077,b:7077"
+    assert job.through(both, both) == job
+    options = job.through("spark://b:7077", both).conf["spark.driver.extraJavaOptions"]
+    assert options.endswith(f" -Dtheir=own -Dspark.master={both}"), "the last one of two is what a JVM takes"
+
+
 def test_spark_submit_gets_nothing_of_airflows_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spark hands the submitter's environment on to the driver, and the master writes it to its disk."""
     monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", "hunter2")
