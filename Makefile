@@ -34,7 +34,8 @@ test-all: lint unit  ## What `make test` does, and all that widens or repeats it
 
 drills: setup  ## Every fault on both approaches, N=10 times each, on servers of its own: a night; prints the table
 	STREAMOPS_TEST_DRILLS=$(or $(N),10) STREAMOPS_TEST_FAULT_NAMES=$(FAULTS) \
-		$(BIN)/pytest tests/integration/test_drills.py -k "matrix or cut or hdfs"
+		$(BIN)/pytest tests/integration/test_drills.py tests/integration/test_drilled_clusters.py \
+		-k "matrix or cut or hdfs or clusters"
 
 unit: setup  ## Tests that need no server, under a minute
 	$(BIN)/pytest tests/unit

@@ -2,7 +2,8 @@
 
     STREAMOPS_TEST_DRILLS=10 STREAMOPS_TEST_SEED=7 pytest tests/integration/test_drills.py -k "matrix or cut or hdfs"
 
-repeats each fault of the matrix that often (`make drills`), at moments that the seed repeats;
+repeats each fault of the matrix that often (`make drills`, with test_drilled_clusters.py), at moments that the seed
+repeats;
 STREAMOPS_TEST_FAULT_NAMES=driver:kill,executor:kill inflicts only these.
 """
 

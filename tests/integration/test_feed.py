@@ -295,6 +295,27 @@ def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
         assert values == sorted(values), "the order within a partition is the order of the lines"
 
 
+@pytest.mark.long
+def test_a_record_without_an_answer_in_time_ends_the_feed_and_is_named(
+    kafka: str, variables: dict[str, str], make_topic: MakeTopic, stack: Stack, text: Path
+) -> None:
+    """The producer itself may never say so: without a look at the clock the feed would wait for ever."""
+    topic = make_topic("feed-overdue")
+    feed = start(variables, "-t", topic, "--json", "--repeat", "0", "--rate", "500", "--timeout", "40", str(text))
+    try:
+        wait_for_records(kafka, topic, 1_000)
+        kill_broker(stack)
+        status, out, err = ended(feed, 90)
+    finally:
+        feed.kill()
+        stack.up(["kafka"])
+    assert status == 4
+    assert "Kafka did not take a record" in err
+    summary = json.loads(out)
+    assert summary["sent"] > summary["acknowledged"] >= 1_000
+    assert summary["unknown"]
+
+
 def test_giving_up_while_the_broker_is_away_names_what_is_unknown(
     kafka: str, variables: dict[str, str], make_topic: MakeTopic, stack: Stack, text: Path
 ) -> None:

@@ -3,9 +3,8 @@
 Numbers are reserved in the ledger some seconds ahead, so that a kill leaves none that was sent and not noted; it leaves
 some that were noted and never sent, which count as unknown and are found to be absent.
 
-A producer of kafka-python 3.0.12 whose records came to the delivery time-out may neither say so nor send another one.
-So it is put away then, with whatever it has open, and another one goes on. What is put away is unknown and is never
-sent again, so nothing is doubled by it.
+A producer that does not answer in time is put away (producer.py), with whatever it has open, and another one goes on.
+What is put away is unknown and is never sent again, so nothing is doubled by it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,14 @@ from streamops.adapters.connections import Connection
 from streamops.adapters.drills import ledger_files
 from streamops.adapters.drills.ledger_files import LedgerFile
 from streamops.adapters.kafka.broker import Broker, short_error
-from streamops.adapters.kafka.producer import MOST_OPEN_RECORDS, REFUSALS, end_producer, idempotent_producer
+from streamops.adapters.kafka.producer import (
+    GRACE_S,
+    MOST_OPEN_RECORDS,
+    REFUSALS,
+    end_producer,
+    idempotent_producer,
+    is_overdue,
+)
 from streamops.drills import ledger
 from streamops.drills.ledger import VALUE_BYTES, Acknowledgement, Identity, Ledger, value_of
 from streamops.errors import UnavailableError
@@ -41,8 +47,6 @@ if TYPE_CHECKING:
 _RESERVED_S = 2.0
 #: Seconds between two looks at what was acknowledged; a look writes one line a partition.
 _LOOK_S = 0.1
-#: Beyond the delivery time-out, for the producer to say that it has given up what is open.
-_GRACE_S = 5.0
 #: Seconds between two tries to reach Kafka again.
 _RECONNECT_S = 1.0
 
@@ -111,7 +115,7 @@ class DrillFeed:
         What has no answer by then is unknown. Closing twice is harmless.
         """
         if not self._closed:
-            waited_s = self._delivery_timeout_s + _GRACE_S if timeout_s is None else timeout_s
+            waited_s = self._delivery_timeout_s + GRACE_S if timeout_s is None else timeout_s
             self._give_up_at_s = time.monotonic() + waited_s
             self._stop.set()
             self._thread.join()
@@ -175,7 +179,6 @@ class DrillFeed:
     def _harvest(self) -> None:
         """Write down the answers that have come, place by place in the order of the records."""
         answered: list[Acknowledgement] = []
-        overdue_s = time.monotonic() - self._delivery_timeout_s - _GRACE_S
         for number, waiting in enumerate(self._open):
             while waiting and waiting[0][2].is_done:
                 sequence, _, future = waiting.popleft()
@@ -183,7 +186,7 @@ class DrillFeed:
                     answered.append(Acknowledgement(number, sequence, future.value.offset))
                 else:
                     self._failed(sequence, future.exception)
-            self._gave_up = self._gave_up or bool(waiting and waiting[0][1] < overdue_s)
+            self._gave_up = self._gave_up or bool(waiting and is_overdue(waiting[0][1], self._delivery_timeout_s))
         if answered:
             self._file.append("".join(ledger.acknowledged(answered, len(self._places))))
             self.acknowledged += len(answered)

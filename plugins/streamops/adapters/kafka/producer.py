@@ -3,6 +3,9 @@
 kafka-python 3 keeps unsent records without a limit, so this class bounds them itself. Sequence numbers let the broker
 drop a batch that it already has, when an answer was lost and the batch is sent again: for as long as the delivery
 timeout allows, a broker that is away costs time and no record.
+
+A producer of kafka-python 3.0.12 whose records came to the delivery time-out may neither say so nor send another one.
+So whoever sends counts the time as well (`is_overdue`), and puts such a producer away (`end_producer`).
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ MOST_OPEN_BYTES = 64 << 20
 #: Seconds for which a record is tried again. A broker that restarts takes seconds, a node that is replaced minutes.
 DELIVERY_TIMEOUT_S = 600.0
 
+#: Beyond the delivery time-out, for the producer to say that it has given up what is open.
+GRACE_S = 5.0
+
 #: Larger batches than the default of 16 KiB raise the rate by a third; 20 ms let one fill up.
 _BATCH_BYTES = 256 << 10
 _LINGER_MS = 20
@@ -57,11 +63,15 @@ class RecordSender:
     met; whoever sends stops then, because what follows would be out of order.
     """
 
-    def __init__(self, producer: Any, topic: str, partition: int | None = None) -> None:
+    def __init__(
+        self, producer: Any, topic: str, partition: int | None = None, delivery_timeout_s: float = DELIVERY_TIMEOUT_S
+    ) -> None:
         self._producer = producer
+        self._delivery_timeout_s = delivery_timeout_s
         self.topic = topic
         self._partition = partition
-        self._open: deque[tuple[FutureRecordMetadata, int, int]] = deque()  # with its number and size
+        # With its number, its size, and when it was sent.
+        self._open: deque[tuple[FutureRecordMetadata, int, int, float]] = deque()
         self._open_bytes = 0
         self._partitions: list[int] = []
         self._looked_at_s = 0.0
@@ -86,7 +96,7 @@ class RecordSender:
             _require_topic(broker, topic, partition)
             servers = broker.servers
         producer = idempotent_producer(connection, servers, topic, delivery_timeout_s)
-        return cls(producer, topic, partition)
+        return cls(producer, topic, partition, delivery_timeout_s)
 
     @property
     def open_records(self) -> int:
@@ -113,7 +123,7 @@ class RecordSender:
             self.failure = error
             return
         size = len(record.value)
-        self._open.append((future, number, size))
+        self._open.append((future, number, size, time.monotonic()))
         self._open_bytes += size
         self.tally.sent = number
         self.tally.value_bytes += size
@@ -122,23 +132,33 @@ class RecordSender:
         """Count the answers that have come, in the order in which the records were sent."""
         waiting = self._open
         before = len(waiting)
-        while waiting and waiting[0][0].is_done:
-            future, number, size = waiting.popleft()
+        self._count()
+        if not waiting or len(waiting) != before:
+            self.answered_at_s = time.monotonic()
+        if waiting and is_overdue(waiting[0][3], self._delivery_timeout_s):
+            self.failure = self.failure or kafka_errors.KafkaTimeoutError(
+                f"no answer within {self._delivery_timeout_s:g} s")
+            self.close()
+
+    def close(self) -> None:
+        """End the producer. What has no answer by then counts as unknown."""
+        self._count()
+        failure = self.failure
+        end_producer(self._producer)
+        self._count()
+        self.failure = failure  # what is given up here is none
+        self.tally.unknown.extend(number for _, number, *_ in self._open)
+        self._open.clear()
+        self._open_bytes = 0
+
+    def _count(self) -> None:
+        while self._open and self._open[0][0].is_done:
+            future, number, size, _ = self._open.popleft()
             self._open_bytes -= size
             if future.exception is None:
                 self.tally.acknowledged += 1
             else:
                 self._failed(number, future.exception)
-        if not waiting or len(waiting) != before:
-            self.answered_at_s = time.monotonic()
-
-    def close(self, timeout_s: float = 0.0) -> None:
-        """End the producer. What has no answer by then counts as unknown."""
-        self.harvest()
-        with contextlib.suppress(kafka_errors.KafkaError):
-            self._producer.close(timeout=timeout_s)
-        self.tally.unknown.extend(number for _, number, _ in self._open)
-        self._open.clear()
 
     def _in_turn(self) -> int:
         now_s = time.monotonic()
@@ -181,6 +201,11 @@ def idempotent_producer(
             "See that the broker is up (streamops stack status), then try again.",
         ) from None
     return producer
+
+
+def is_overdue(sent_at_s: float, delivery_timeout_s: float) -> bool:
+    """Whether a record that was sent then, on this process's clock, should have had its answer by now."""
+    return time.monotonic() - sent_at_s > delivery_timeout_s + GRACE_S
 
 
 def end_producer(producer: Any, within_s: float = 5.0) -> None:
