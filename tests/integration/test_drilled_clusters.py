@@ -85,7 +85,7 @@ def clusters(tmp_path_factory: pytest.TempPathFactory, archived_classes: None, s
     entries = "".join(CANARY.format(name=f"stood_in_{approach}", approach=approach, cores=2, kafka="kafka_default",
                                     interval_s=1, start_timeout_s=180) for approach in ("direct", "receiver"))
     (folder / "pipelines.yaml").write_text(
-        "version: 1\ntopics: {canary: {partitions: 3, replication: 3, config: {min.insync.replicas: 2}}}\n"
+        "version: 1\ntopics: {canary: {partitions: 3, replication: 3, configs: {min.insync.replicas: 2}}}\n"
         f"pipelines:\n{entries}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMOPS_PIPELINES", str(folder / "pipelines.yaml"))
