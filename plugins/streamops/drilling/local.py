@@ -131,9 +131,11 @@ class LocalProcesses:
             return chance.choice(brokers)
         if target is Target.LEADER:
             return f"kafka-{_leader(pipeline, chance)}"
-        if target is Target.MASTER:
-            # Of two, the one in charge; without one there is nothing to find out.
-            return spark_cluster.in_charge(self._stack.settings) or _SERVERS[target]
+        if target is Target.MASTER and self._stack.settings.spark_masters > 1:
+            if (master := spark_cluster.in_charge(self._stack.settings)) is None:
+                raise RefusedError("no master is in charge, or two say that they are",
+                                   "Wait some seconds; see `streamops stack status`.")
+            return master
         if _SERVERS.get(target) not in {server.name for server in self._stack.servers}:
             raise there_is_none(self.name, target, _OTHERWISE)
         return _SERVERS[target]
