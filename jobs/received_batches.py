@@ -83,15 +83,25 @@ class ReceivedBatches:
         planned = PlannedBatch(self.generation.number, self.next_number, self.batches.held.epoch, ranges, gaps)
         return self._run(self._written(planned), received)
 
+    def stands_after(self, recovered: Any) -> Offsets | None:
+        """Where the pipeline will stand when what is planned and `recovered` are processed.
+
+        None where nobody knows yet: there are gaps, of which Kafka decides.
+        """
+        ends, gaps = self._plan(recovered, {})
+        if gaps:
+            return None
+        planned = self._planned()
+        return {**ends, **{at: max(end, ends.get(at, 0)) for at, end in (planned.ends if planned else {}).items()}}
+
     def finish_planned(self, recovered: Any) -> Entry | None:
         """Run the batch that is planned and not logged, as it was planned; None when there is none.
 
         Its records come out of `recovered`, a ReceivedBatch, or, where that lacks some, out of Kafka.
         """
-        text = self._job.files.read(planned_batch.path(self.generation.number, self.next_number))
-        if text is None:
+        planned = self._planned()
+        if planned is None:
             return None
-        planned = PlannedBatch.from_json(text)
         log.info("batch %d was planned by epoch %d, and is finished now", planned.batch, planned.epoch)
         ends, gaps = self._plan(recovered, planned.ends)
         if unknown := set(ends) - set(planned.ends):
@@ -102,6 +112,10 @@ class ReceivedBatches:
         if not holes and not any(part.span for part in missing):
             return self._run(planned, recovered)
         return self._run(planned, None)
+
+    def _planned(self) -> PlannedBatch | None:
+        text = self._job.files.read(planned_batch.path(self.generation.number, self.next_number))
+        return PlannedBatch.from_json(text) if text is not None else None
 
     def _plan(self, received: Any, limits: Offsets) -> tuple[Offsets, tuple[OffsetRange, ...]]:
         planned = json.loads(received.plan(_text(self.processed), _text(limits)))

@@ -12,6 +12,8 @@ import json
 import logging
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError
@@ -27,6 +29,7 @@ from streamops.state import generations
 from streamops.state.lease import JobState
 
 if TYPE_CHECKING:
+    from hadoop_files import HadoopFiles
     from held_lease import HeldLease
     from streamops.state.job_spec import ReceiverSpec
 
@@ -36,6 +39,9 @@ log = logging.getLogger("streamops.receiver")
 WRITTEN_BY = "written_by.json"
 #: The most records of one poll. Each poll becomes a block; at 100 bytes a record that is 2 MB.
 POLL_RECORDS = 20_000
+#: Records of earlier receivers that are processed while new ones start: seconds' worth. For more, these would store all
+#: the while, and nobody would take it.
+MOST_MEANWHILE = 200_000
 #: Seconds between two looks at whether Spark still runs the receivers.
 LOOK_EVERY_S = 1.0
 #: Seconds that a batch has to end in when its receivers are stopped. Its Spark jobs are cancelled; the team's own code
@@ -139,8 +145,8 @@ class ReceiverStream:
         while True:
             attempt += 1
             try:
-                batches = self._caught_up(batches)
-                self._receive(batches, held, attempt)
+                batches, left = self._left_behind(batches)
+                self._receive(batches, held, attempt, left)
                 return
             except (PySparkException, Py4JError, UnavailableError) as error:
                 if self._stop is not None:
@@ -169,8 +175,16 @@ class ReceiverStream:
         finally:
             self.stop_with(reason)
 
-    def _receive(self, batches: ReceivedBatches, held: HeldLease, attempt: int) -> None:
-        """Start receivers in a group and a directory of their own: no driver that was thought dead is in either."""
+    def _receive(self, batches: ReceivedBatches, held: HeldLease, attempt: int, left: LeftBehind) -> None:
+        """Start receivers in a group and a directory of their own: no driver that was thought dead is in either.
+
+        They begin where the pipeline will stand when what is `left` is processed, and start while it is. Should it then
+        stand before that, the first batch shows a gap, and they start again.
+        """
+        start = batches.stands_after(left.recovered) if left.recovered.records() <= MOST_MEANWHILE else None
+        if start is None:
+            left.process(batches)
+            start = batches.processed
         spec, generation = self._job.spec, batches.generation.number
         part = f"{held.epoch:06d}-{attempt:03d}"
         directory = f"{generations.checkpoint_path(generation)}/{part}"
@@ -180,7 +194,7 @@ class ReceiverStream:
         settings = self._jvm.ReceiverSettings.of(
             list(spec.topics),
             {**spec.kafka, "group.id": group},
-            {str(at): offset for at, offset in batches.processed.items()},
+            {str(at): offset for at, offset in start.items()},
             POLL_RECORDS,
             group,
             uuid.uuid4().hex,
@@ -198,7 +212,9 @@ class ReceiverStream:
         if self._stop is not None:
             raise self._stop
         try:
-            _start(streaming)
+            with _starting(streaming):
+                left.process(batches)
+            streaming.open()
             self._streaming = streaming
             receiving.wait(streaming.isActive)
         finally:
@@ -206,8 +222,8 @@ class ReceiverStream:
             if not receiving.was_ended and not (streaming.stop() and receiving.no_more_batches()):
                 raise NotStoppedError("Spark could not stop the receivers and their batch in this process")
 
-    def _caught_up(self, batches: ReceivedBatches) -> ReceivedBatches:
-        """Process what earlier receivers stored, then remove their directories.
+    def _left_behind(self, batches: ReceivedBatches) -> tuple[ReceivedBatches, LeftBehind]:
+        """What earlier receivers stored, and the batches that go on from there.
 
         Logs of another Spark cannot be read: what is in them is read from Kafka again, in a new generation.
         """
@@ -218,16 +234,16 @@ class ReceiverStream:
         ours = [directory for directory in directories if _is(written[directory], readable)]
         for directory in ours:
             self._job.files.close_abandoned(directory)
-        context = self._job.session.sparkContext._jsc.sc()
-        recovered = self._jvm.RecoveredBlocks.read(context, [f"{self._job.spec.state_url}/{each}" for each in ours])
-        batches.finish_planned(recovered)
-        if recovered.chunks():
-            batches.take(recovered, recovered=True)
-        for directory in ours:
-            self._job.files.delete(directory)
+        left = LeftBehind(self._job.files, ours, self._recovered(ours))
         if strange := [directory for directory in directories if directory not in ours]:
-            return self._new_generation(batches, strange[-1], written[strange[-1]])
-        return batches
+            left.process(batches)
+            batches = self._new_generation(batches, strange[-1], written[strange[-1]])
+            left = LeftBehind(self._job.files, [], self._recovered([]))
+        return batches, left
+
+    def _recovered(self, directories: list[str]) -> Any:
+        context = self._job.session.sparkContext._jsc.sc()
+        return self._jvm.RecoveredBlocks.read(context, [f"{self._job.spec.state_url}/{each}" for each in directories])
 
     def _new_generation(self, batches: ReceivedBatches, directory: str, by: str | None) -> ReceivedBatches:
         reason = (
@@ -241,6 +257,27 @@ class ReceiverStream:
         return {"spark": self._job.session.version, "chunks": self._jvm.Chunk.Format()}
 
 
+class LeftBehind:
+    """What receivers of earlier starts stored, and their directories."""
+
+    def __init__(self, files: HadoopFiles, directories: list[str], recovered: Any) -> None:
+        self._files = files
+        self._directories = directories
+        self._is_processed = False
+        self.recovered = recovered
+
+    def process(self, batches: ReceivedBatches) -> None:
+        """Finish the batch that is planned, process what else is new, then remove the directories; all of it once."""
+        if self._is_processed:
+            return
+        batches.finish_planned(self.recovered)
+        if self.recovered.chunks():
+            batches.take(self.recovered, recovered=True)
+        for directory in self._directories:
+            self._files.delete(directory)
+        self._is_processed = True
+
+
 class NotStartedError(Exception):
     """Spark could not start the receivers. It leaves parts behind that stand in the way of another try in this JVM."""
 
@@ -249,11 +286,25 @@ class NotStoppedError(Exception):
     """Receivers or a batch of theirs go on. Only the end of the process stops them."""
 
 
-def _start(streaming: Any) -> None:
+@contextmanager
+def _starting(streaming: Any) -> Iterator[None]:
+    """Receivers start meanwhile: for most of that time Spark and Kafka wait for each other. Raises NotStartedError."""
+    failed: list[NotStartedError] = []
+
+    def start() -> None:
+        try:
+            streaming.start()
+        except Py4JError as error:
+            failed.append(NotStartedError(cause(str(error))))
+
+    thread = threading.Thread(target=start, name="start-receivers")
+    thread.start()
     try:
-        streaming.start()
-    except Py4JError as error:
-        raise NotStartedError(cause(str(error))) from error
+        yield
+    finally:
+        thread.join()
+        if failed:
+            raise failed[0]
 
 
 def _is(text: str | None, expected: dict[str, Any]) -> bool:

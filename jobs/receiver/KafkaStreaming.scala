@@ -52,6 +52,7 @@ final class KafkaStreaming(
   private val streaming = new StreamingContext(spark, Duration(intervalMs))
   @volatile private var stuck = false
   private val stopped = new CountDownLatch(1)
+  private val opened = new CountDownLatch(1)
   @volatile private var doneMs = 0L
   private val waiting = new WaitingIntervals
   private var streams = Seq.empty[KafkaReceiverStream]
@@ -68,6 +69,9 @@ final class KafkaStreaming(
     hook = ShutdownHookManager.addShutdownHook(KafkaStreaming.HookPriority)(() => end())
     streaming.start()
   }
+
+  /** Let batches run. Until then receivers start and store, and what they store waits for what comes before it. */
+  def open(): Unit = opened.countDown()
 
   def isActive: Boolean = streaming.getState() == StreamingContextState.ACTIVE && !spark.isStopped
 
@@ -119,7 +123,12 @@ final class KafkaStreaming(
     } catch { case NonFatal(error) => logWarning("the end was not graceful", error) }
 
   /** Spark runs the jobs of its intervals one after the other (`spark.streaming.concurrentJobs` is 1). */
-  private def process(interval: Time): Unit = waiting.take(interval).foreach { taken =>
+  private def process(interval: Time): Unit = {
+    opened.await() // before the clock of the batch, by which rates are judged
+    waiting.take(interval).foreach(run)
+  }
+
+  private def run(taken: WaitingIntervals.Taken): Unit = {
     val beganMs = System.currentTimeMillis
     spark.addJobTag(tag)
     if (handler.run(new ReceivedBatch(taken.received, started.size))) {

@@ -95,6 +95,38 @@ def test_the_log_delivers_what_retention_has_taken(
     assert stored(files) == 0 or len(files.names("checkpoint/000001")) == 1, "what is processed is removed"
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["it goes on", "it ends before that"])
+def test_receivers_store_while_what_earlier_ones_left_is_processed(
+    spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
+    receiver_spec: Callable[..., JobSpec], dies: bool,
+) -> None:
+    topic = topics.create()
+    spec = receiver_spec(topic)
+    receive_without_processing(receivers, spec, topics, 1000, files)
+    with pytest.MonkeyPatch.context() as patch:
+        gate = Gate.shut(patch, then_goes_on=not dies)
+        running = receivers(spec)
+        topics.send(topic, numbered(100, first=1000))
+        committed = Committed(topics)
+        until(running, lambda: committed.of(topic) >= 1100, "what is new is stored")
+        assert covered(files) == 0, "and waits for what comes before it"
+        if dies:
+            running.stream.stop_with(LeaseLostError("the test stops it"))
+        gate.opened.set()
+        if dies:
+            running.join()
+    if dies:
+        assert covered(files) == 0
+        running = receivers(spec, "driver-2")
+    until(running, lambda: covered(files) == 1100, "everything is in a batch")
+    running.stop()
+    assert_exactly(spark, files, range(1100))
+    assert_contiguous(files)
+    if not dies:
+        recovered = next(entry for entry in entries(files) if entry.rows)
+        assert recovered.rows == 1000, "what was new was not received a second time"
+
+
 @pytest.mark.parametrize("policy", ["stop", "continue"])
 def test_without_a_log_retention_takes_what_was_received(
     spark: SparkSession, files: HadoopFiles, topics: Topics, receivers: Callable[..., RunningStream],
