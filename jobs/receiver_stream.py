@@ -27,6 +27,7 @@ from received_batches import ReceivedBatches
 from streamops.errors import ConfigurationError, StateError, StreamopsError, UnavailableError
 from streamops.state import generations
 from streamops.state.lease import JobState
+from streamops.state.offsets import to_spark_offsets
 
 if TYPE_CHECKING:
     from hadoop_files import HadoopFiles
@@ -234,16 +235,17 @@ class ReceiverStream:
         ours = [directory for directory in directories if _is(written[directory], readable)]
         for directory in ours:
             self._job.files.close_abandoned(directory)
-        left = LeftBehind(self._job.files, ours, self._recovered(ours))
+        left = LeftBehind(self._job.files, ours, self._recovered(ours, batches))
         if strange := [directory for directory in directories if directory not in ours]:
             left.process(batches)
             batches = self._new_generation(batches, strange[-1], written[strange[-1]])
-            left = LeftBehind(self._job.files, [], self._recovered([]))
+            left = LeftBehind(self._job.files, [], self._recovered([], batches))
         return batches, left
 
-    def _recovered(self, directories: list[str]) -> Any:
+    def _recovered(self, directories: list[str], batches: ReceivedBatches) -> Any:
         context = self._job.session.sparkContext._jsc.sc()
-        return self._jvm.RecoveredBlocks.read(context, [f"{self._job.spec.state_url}/{each}" for each in directories])
+        urls = [f"{self._job.spec.state_url}/{each}" for each in directories]
+        return self._jvm.RecoveredBlocks.read(context, urls, json.dumps(to_spark_offsets(batches.processed)))
 
     def _new_generation(self, batches: ReceivedBatches, directory: str, by: str | None) -> ReceivedBatches:
         reason = (

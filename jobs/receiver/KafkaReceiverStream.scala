@@ -61,13 +61,21 @@ private[streamops] final class KafkaReceiverStream(
   /** Spark's estimate of how many records a second can be processed, from batches of one or more intervals. */
   private final class BatchRate(estimator: RateEstimator) extends ReceiverRateController(id, estimator) {
 
+    private var isFirst = true
+
     /** Spark tells of each interval. One that an earlier batch took along cost nothing. */
     override def onBatchCompleted(completed: StreamingListenerBatchCompleted): Unit = ()
 
     def processed(taken: WaitingIntervals.Taken, beganMs: Long, endedMs: Long): Unit = {
       val records = taken.intervals.flatMap(ssc.scheduler.inputInfoTracker.getInfo(_).get(id)).map(_.numRecords).sum
-      val intervalMs = slideDuration.milliseconds
       val tookMs = endedMs - beganMs
+      val isCold = isFirst && tookMs < KafkaReceiverStream.ColdMs
+      if (records > 0) isFirst = false
+      if (!isCold) judge(taken, records, tookMs, endedMs)
+    }
+
+    private def judge(taken: WaitingIntervals.Taken, records: Long, tookMs: Long, endedMs: Long): Unit = {
+      val intervalMs = slideDuration.milliseconds
       // The rate of batches that follow one another at once is that of what comes in, and would never rise by itself.
       val tries = taken.left == 0 && tookMs > intervalMs && tookMs < WaitingIntervals.Most * intervalMs
       val spentMs = if (tries) (tookMs * KafkaReceiverStream.TryMore).round else tookMs
@@ -84,4 +92,9 @@ private object KafkaReceiverStream {
 
   /** The part of its time that a batch counts for while more records are tried. */
   val TryMore = 0.9
+
+  /** Most that the first batch of a start takes for loading and compiling code. It says nothing of how fast later ones are:
+    * few records in such a time would slow receivers down to a rate from which they return only step by step.
+    */
+  val ColdMs = 10000L
 }

@@ -22,11 +22,20 @@ import org.apache.spark.util.Utils
   */
 object RecoveredBlocks extends Logging {
 
-  /** The chunks in some checkpoint directories that can be read, in no order, as one batch. Reads each of them once. */
-  def read(context: SparkContext, directories: java.util.List[String]): ReceivedBatch = {
-    val found = directories.asScala.toSeq.flatMap(blocks(context, _))
-    val readable = new ReadableRDD(segments(context, found)).collect()
-    val kept = found.zip(readable).collect { case (block, true) => block }
+  /** The chunks in some checkpoint directories that can be read, in no order, as one batch. Reads each of them once, but for
+    * those of which all is processed: logs are kept for a while, and most chunks of a driver that was killed are such.
+    *
+    * @param processed where the pipeline stands: `{"lines": {"0": 217}}`
+    */
+  def read(context: SparkContext, directories: java.util.List[String], processed: String): ReceivedBatch = {
+    val stands = OffsetsJson.read(processed)
+    val found = directories.asScala.toSeq.flatMap(blocks(context, _)).filter { block =>
+      info(block).spans.exists(span => span.until > stands.getOrElse(Source(span.topic, span.partition), 0L))
+    }
+    // A task reads many of them: at a start, one for each would take longer than to read them.
+    val tasks = math.max(1, context.defaultParallelism)
+    val readable = new ReadableRDD(segments(context, found)).coalesce(tasks).collect().toSet
+    val kept = found.indices.filter(readable).map(found)
     if (kept.size < found.size) logWarning(s"${found.size - kept.size} of ${found.size} blocks cannot be read")
     new ReceivedBatch(new SpannedRDD(segments(context, kept), kept.map(info).toArray), 0)
   }
@@ -66,10 +75,14 @@ object RecoveredBlocks extends Logging {
   }
 }
 
-/** For each chunk whether it can be read to its end. */
-private final class ReadableRDD(chunks: RDD[Chunk]) extends RDD[Boolean](chunks) {
+/** The numbers of the chunks that can be read to their end. */
+private final class ReadableRDD(chunks: RDD[Chunk]) extends RDD[Int](chunks) {
   override def getPartitions: Array[Partition] = firstParent[Chunk].partitions
 
-  override def compute(split: Partition, context: TaskContext): Iterator[Boolean] =
-    Iterator.single(Try(firstParent[Chunk].iterator(split, context).foreach(_.keysAndValues.foreach(_ => ()))).isSuccess)
+  override def compute(split: Partition, context: TaskContext): Iterator[Int] =
+    Iterator(split.index).filter { _ =>
+      Try(firstParent[Chunk].iterator(split, context).foreach(_.keysAndValues.foreach(_ => ()))).isSuccess
+    }
+
+  override def getPreferredLocations(split: Partition): Seq[String] = firstParent[Chunk].preferredLocations(split)
 }
