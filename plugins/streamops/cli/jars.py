@@ -7,7 +7,8 @@ import typer
 
 def command(
     fetch: bool = typer.Option(
-        False, "--fetch", help="First fetch whatever is missing or corrupt, of every group, and compile the receiver."
+        False, "--fetch", help="First fetch whatever is missing or corrupt, of every group, compile the receiver, and "
+        "put Spark's classes into an archive."
     ),
 ) -> None:
     """Print the jars of the Spark connector for Kafka and of the receiver, comma-separated.
@@ -16,7 +17,7 @@ def command(
     """
     from streamops.adapters.spark.receiver_jar import receiver_jar
     from streamops.settings import Settings
-    from streamops.stack import jars
+    from streamops.stack import class_archive, jars
     from streamops.stack import receiver_jar as compiled
 
     def say(line: str) -> None:
@@ -27,4 +28,5 @@ def command(
         for group in jars.FETCHED_AT_SETUP:
             jars.ensure(group, settings.home / "jars", say=say)
         compiled.ensure(settings, say)
+        class_archive.ensure(settings, say)
     typer.echo(",".join(map(str, [*jars.connector_jars(settings.jars), receiver_jar(settings)])))

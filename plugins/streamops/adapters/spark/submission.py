@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from streamops.adapters import class_archive
 from streamops.adapters.connections import Connection
 from streamops.adapters.spark.code_bundle import CodeBundle, bundle_code
 from streamops.adapters.spark.install import OPENED_MODULES, spark_home, spark_jars
@@ -148,9 +149,9 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
     Settings of the pipeline's `resources.conf` win over those made here, but are added to class paths and Java options.
     """
     bundle = bundle_code(settings.jobs, settings.home / "code")
-    jars = connector_jars(settings.jars)
     if pipeline.approach == "receiver":
-        jars.append(receiver_jar(settings))
+        receiver_jar(settings)  # it must be there
+    jars = job_jars(settings)
     resources = pipeline.resources
     class_path = ":".join(map(str, jars))
     conf = {
@@ -165,9 +166,7 @@ def submission(pipeline: Pipeline, spec: JobSpec, settings: Settings) -> Submiss
     }
     for name in ("spark.driver.extraClassPath", "spark.executor.extraClassPath"):
         conf[name] = f"{class_path}:{resources.conf[name]}" if resources.conf.get(name) else class_path
-    # Spark passes these to every JVM that it starts but to a standalone cluster's drivers, whose shuffles then fail.
-    own = resources.conf.get("spark.driver.extraJavaOptions", "")
-    conf["spark.driver.extraJavaOptions"] = " ".join([*OPENED_MODULES, own]).strip()
+    conf.update(_java_options(resources.conf, class_archive.java_option(settings, jars)))
     return Submission(
         name=pipeline.name,
         application=str(_connector(jars, settings.jars)),
@@ -213,6 +212,33 @@ def connector_jars(folder: Path) -> list[Path]:
     jars = sorted(path for path in folder.glob("*.jar") if path.name not in own and not path.match(RECEIVER_JARS))
     _connector(jars, folder)
     return jars
+
+
+def job_jars(settings: Settings) -> list[Path]:
+    """What is put on the class path of every job's driver and executors: the connector, and the receiver where it is.
+
+    A direct job needs no receiver. With one class path for all, one archive of classes serves all.
+    """
+    jars = connector_jars(settings.jars)
+    with suppress(ConfigurationError):
+        jars.append(receiver_jar(settings))
+    return jars
+
+
+def _java_options(own: Mapping[str, str], from_archive: str | None) -> dict[str, str]:
+    """Java options of drivers and executors; `own` is the pipeline's conf, whose options come last."""
+    options = {
+        # Spark passes them to all JVMs that it starts but to a standalone cluster's drivers, whose shuffles then fail.
+        "spark.driver": list(OPENED_MODULES),
+        "spark.executor": [],
+    }
+    for process, given in options.items():
+        # With jars of the pipeline's own among them, Java would not take the archive.
+        if from_archive is not None and not own.get(f"{process}.extraClassPath"):
+            given.append(from_archive)
+        given.append(own.get(f"{process}.extraJavaOptions", ""))
+    named = {f"{process}.extraJavaOptions": " ".join(given).strip() for process, given in options.items()}
+    return {name: text for name, text in named.items() if text}
 
 
 def hadoop_url(storage: Connection, path: str) -> str:

@@ -11,10 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from streamops.adapters import class_archive
 from streamops.adapters.connections import Connection
 from streamops.adapters.spark.code_bundle import bundle_code
 from streamops.adapters.spark.receiver_jar import jar_name
-from streamops.adapters.spark.submission import connector_jars, hadoop_url, job_spec, submission, submit_environment
+from streamops.adapters.spark.submission import (
+    connector_jars,
+    hadoop_url,
+    job_jars,
+    job_spec,
+    submission,
+    submit_environment,
+)
 from streamops.declared.pipeline import Pipeline
 from streamops.errors import ConfigurationError
 from streamops.settings import Settings, project_root
@@ -136,6 +144,28 @@ def test_drivers_get_the_modules_that_spark_opens_for_every_other_jvm(settings: 
     options = submission(declared, spec, settings).conf["spark.driver.extraJavaOptions"].split()
     assert "--add-opens=java.base/java.nio=ALL-UNNAMED" in options
     assert options[-1] == "-Dmine=1"
+
+
+def test_drivers_and_executors_start_from_the_archive_of_classes(settings: Settings) -> None:
+    spec = job_spec(pipeline(), kafka=KAFKA, storage=STORAGE, owner=OWNER)
+    assert "spark.executor.extraJavaOptions" not in submission(pipeline(), spec, settings).conf
+    archive = class_archive.path(settings, job_jars(settings))
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    declared = pipeline(resources={"conf": {"spark.executor.extraJavaOptions": "-Dmine=1"}})
+    conf = submission(declared, spec, settings).conf
+    assert conf["spark.driver.extraJavaOptions"].endswith(f"-XX:SharedArchiveFile={archive}")
+    assert conf["spark.executor.extraJavaOptions"] == f"-XX:SharedArchiveFile={archive} -Dmine=1"
+
+
+def test_a_process_with_jars_of_the_pipelines_own_starts_without_it(settings: Settings) -> None:
+    archive = class_archive.path(settings, job_jars(settings))
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    declared = pipeline(resources={"conf": {"spark.executor.extraClassPath": "/opt/mine.jar"}})
+    conf = submission(declared, job_spec(declared, kafka=KAFKA, storage=STORAGE, owner=OWNER), settings).conf
+    assert "SharedArchiveFile" in conf["spark.driver.extraJavaOptions"]
+    assert "SharedArchiveFile" not in conf.get("spark.executor.extraJavaOptions", "")
 
 
 @pytest.mark.parametrize("mode", ["stream", "batch"])
