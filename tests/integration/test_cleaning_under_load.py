@@ -1,8 +1,9 @@
-"""A receiver job under load while every rule of the cleanup works each second, and driver and cleanup are killed.
+"""A receiver job under load while every rule of the cleanup works each second, and servers and cleanups are killed.
 
     STREAMOPS_TEST_CLEAN_S=1200 STREAMOPS_TEST_SEED=7 pytest tests/integration/test_cleaning_under_load.py
 
-runs for 20 minutes, with kills at moments that the seed repeats. Judged at the sink, by the number in each record.
+runs for 20 minutes, with faults in an order and at moments that the seed repeats. Judged at the sink, by the number in
+each record.
 """
 
 from __future__ import annotations
@@ -15,166 +16,176 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
-from streamops.adapters.files.state_files import StateFiles
+from streamops.cleaning.cleanup import Rule
 from streamops.cleaning.quarantined import DIRECTORY
 from streamops.stack.stack import Stack
-from streamops.state import batch_log, generations
 
-from .conftest import Streamops, command, environment
+from .cleaned_load import FORMER, FORMER_TOPIC, PIPELINE, PLACES, TOPIC, Cleaning, Moments, World
 from .faults import Killer
-from .running import state_of, wait_until
+from .running import wait_until
 
 Say = Callable[[str], None]
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(3600)]
 
-PIPELINE, TOPIC = "cleaned_receiver", "cleaned"
 LOAD_S = float(os.environ.get("STREAMOPS_TEST_CLEAN_S", "90"))
 SEED = int(os.environ.get("STREAMOPS_TEST_SEED", "0")) or random.randrange(1, 10**6)
 RATE = 1000
+#: What happens to the job, in rounds; the last four leave something for a rule.
+FAULTS = ("executor", "worker", "broker", "driver", "generation", "writing", "attempt", "deployment")
+#: By which fault a rule has something to take.
+LEFT_BY = {
+    "generation": "generation", "checkpoint_file": "writing", "output_leftover": "attempt", "_temporary": "attempt",
+    "code": "deployment", "write_ahead_log": "deployment", "batch_log": "roll-up", "event_log": "driver",
+    "work_folder": "driver", "consumer_group": "driver", "recovery_point": "driver"}
+#: Rules whose things go for good, and have no way back.
+FOR_GOOD = {Rule.QUARANTINE.value, Rule.RECOVERY_POINT.value}
 
 
-def entries(files: StateFiles) -> list[batch_log.Entry]:
-    """Those of all generations. None is superseded here: a new one begins where the last one ended."""
-    current = generations.current(files)
-    return [] if current is None else [
-        entry for number in range(1, current.number + 1) for entry in batch_log.entries(files, number)]
+class Load:
+    """The faults, one after the other, each until batches go on."""
 
+    def __init__(self, world: World, cleaning: Cleaning, chance: random.Random, say: Say) -> None:
+        self.world, self.cleaning, self.chance, self.say = world, cleaning, chance, say
+        self.killer, self.moments = Killer(world.stack, PIPELINE), Moments(world)
+        self.counts: Counter[str] = Counter()
+        self.sizes: list[Counter[str]] = []
 
-def covered(files: StateFiles) -> int:
-    return sum(entry.span for entry in entries(files))
+    def fault(self, what: str) -> None:
+        time.sleep(self.chance.uniform(1.0, 4.0))
+        for _ in range(2):  # the older one is past retention when the next cleanup comes
+            self.world.run("offsets", "snapshot", PIPELINE, check=False)
+        self.inflict(what)
+        before, at_s = self.world.covered(), time.monotonic()
+        self.killer.heal(what)
+        wait_until(lambda: self.world.covered() > before, f"seed {SEED}: batches after {what}")
+        self.counts[what] += 1
+        self.sizes.append(self.world.sizes())
+        self.say(f"{what:10s} batches after {time.monotonic() - at_s:5.1f} s; taken {dict(self.cleaning.taken)}; "
+                 f"files {dict(self.sizes[-1])}")
 
+    def inflict(self, what: str) -> None:
+        if what == "generation":
+            self.world.another_spark()
+            self.killer.driver()
+        elif what == "writing":
+            assert self.moments.while_state_is_written(), "the driver was caught while it wrote"
+        elif what == "attempt":
+            assert self.moments.while_output_is_written(), "the driver was caught while a task wrote"
+        elif what == "roll-up":
+            # Of the second hundred on, the first goes into one file, and cleanup wants a recovery point beyond it.
+            wait_until(lambda: self.moments.batches() > 130, f"seed {SEED}: a generation has enough batches")
+            self.world.run("offsets", "snapshot", PIPELINE, check=False)
+            assert self.moments.while_it_rolls_up(), "the driver was caught while it rolled up"
+        elif what == "deployment":
+            self.world.run("stop", PIPELINE, "--yes", "--within", "20")
+            self.cleaning.passes()
+            self.world.deploy()
+            self.world.run("start", PIPELINE, "--yes")
+        else:
+            getattr(self.killer, what)()
 
-def verdict(files: StateFiles, acknowledged: int) -> str:
-    """What the sink holds, against what was sent: each record begins with its number, from 1."""
-    found: Counter[int] = Counter()
-    for entry in entries(files):
-        if entry.output is None:
-            continue
-        for name in files.names(f"output/{entry.output}"):
-            if name.endswith(".parquet"):
-                opened = files.open(f"output/{entry.output}/{name}")
-                assert opened is not None
-                with opened:
-                    values = pq.read_table(opened, columns=["value"])["value"].to_pylist()
-                found.update(int(value.split(b" ", 1)[0]) for value in values)
-    lost = [number for number in range(1, acknowledged + 1) if number not in found]
-    doubled = [number for number, times in found.items() if times > 1]
-    strange = [number for number in found if number > acknowledged]
-    return f"lost {len(lost)} {lost[:5]}, doubled {len(doubled)} {doubled[:5]}, unknown {len(strange)}"
-
-
-@dataclass
-class Cleaning:
-    """Cleanups, each in a process of its own, one after the other, about every second; some are killed."""
-
-    stack: Stack
-    chance: random.Random
-    taken: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
-    killed: int = 0
-    errors: list[str] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        while not self.over.is_set():
-            process = subprocess.Popen(
-                command("clean", "apply", PIPELINE, "code", "work", "events", "--yes", "--json"),
-                env=environment(self.stack), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            dies = self.chance.random() < 0.2
-            try:
-                out, err = process.communicate(timeout=self.chance.uniform(0.5, 3.0) if dies else 120)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                out, err = process.communicate()
-                self.killed += 1
-            self.runs += 1
-            for line in out.splitlines():
-                item: dict[str, Any] = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
-                if item.get("proof"):
-                    self.taken[item["rule"]] += 1
-            if process.returncode not in (0, -signal.SIGKILL):
-                self.errors.append(f"{process.returncode}: {err[-1500:]}")
-            self.over.wait(1.0)
-
-
-def checkpoint_files(stack: Stack) -> int:
-    return sum(1 for path in (stack.settings.streams / PIPELINE / "checkpoint").rglob("*") if path.is_file())
+    def rounds(self) -> Iterator[str]:
+        while True:
+            yield from self.chance.sample(FAULTS, len(FAULTS))
 
 
 def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
-    kafka: str, spark_cluster: Stack, streamops: Streamops, background: Callable[..., subprocess.Popen[str]],
-    text: Path, tmp_path: Path, say: Say,
+    kafka: str, spark_cluster: Stack, text: Path, tmp_path: Path, say: Say,
 ) -> None:
-    stack, chance = spark_cluster, random.Random(SEED)
-    files, killer = state_of(stack, PIPELINE), Killer(spark_cluster, PIPELINE)
-    streamops("db", "upgrade")
-    streamops("topics", "apply", "--yes", "--topic", TOPIC)
-    streamops("submit", PIPELINE)
-    cleaning = Cleaning(stack, random.Random(SEED + 1))
+    chance, world = random.Random(SEED), World(spark_cluster, tmp_path)
+    world.run("db", "upgrade")
+    world.run("topics", "apply", "--yes")
+    former = world.start("submit", FORMER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    world.run("submit", PIPELINE)
+    assert former.wait(timeout=300) == 0
+    world.run("feed", "--topic", FORMER_TOPIC, str(text))
+    wait_until(lambda: world.covered(FORMER) >= 100_000, "the pipeline that is to be an orphan has worked")
+    formerly = world.covered(FORMER)
+    world.run("stop", FORMER, "--yes")
+
+    cleaning = Cleaning(world, random.Random(SEED + 1))
+    load = Load(world, cleaning, chance, say)
     thread = threading.Thread(target=cleaning.run)
-    sizes, kills, ends_s = [], 0, time.monotonic() + LOAD_S
     with (tmp_path / "fed.json").open("w") as fed:
-        feeder = background("feed", "--topic", TOPIC, str(text), "--rate", str(RATE), "--repeat", "0",
-                            "--number", "prefix", "--json", stdout=fed, stderr=subprocess.DEVNULL)
+        feeder = world.start("feed", "--topic", TOPIC, str(text), "--rate", str(RATE), "--repeat", "0",
+                             "--number", "prefix", "--json", stdout=fed, stderr=subprocess.DEVNULL)
         thread.start()
         try:
-            while time.monotonic() < ends_s:
-                streamops("offsets", "snapshot", PIPELINE, check=False)
-                time.sleep(chance.uniform(4.0, 10.0))
-                before = covered(files)
-                if kills % 3 == 1:
-                    another_spark(stack)
-                killer.driver()
-                kills += 1
-                wait_until(lambda before=before: covered(files) > before, f"seed {SEED}: batches after kill {kills}")
-                sizes.append(checkpoint_files(stack))
+            ends_s, rounds = time.monotonic() + LOAD_S, load.rounds()
+            while time.monotonic() < ends_s or len(load.sizes) < len(FAULTS) or not cleaning.taken["quarantine"]:
+                load.fault(next(rounds))
+            # From here on nothing is purged, so that each rule has something to be brought back.
+            world.declare(former=False, quarantine_d=7)
+            for what in ("generation", "writing", "attempt", "deployment", "roll-up"):
+                load.fault(what)
+            cleaning.passes()
+            for rule in sorted(cleaning.missing() & set(LEFT_BY)):  # a driver that came back was quicker
+                load.fault(LEFT_BY[rule])
+                cleaning.passes()
         finally:
             cleaning.over.set()
             thread.join()
-        feeder.send_signal(signal.SIGINT)
-        assert feeder.wait(timeout=120) == 0
+            feeder.send_signal(signal.SIGINT)
+            assert feeder.wait(timeout=120) == 0
     acknowledged = json.loads((tmp_path / "fed.json").read_text())["acknowledged"]
-    wait_until(lambda: covered(files) >= acknowledged, f"seed {SEED}: every acknowledged line is in a batch")
-    found = verdict(files, acknowledged)
-    say(f"seed {SEED}: {acknowledged:,} records, {kills} kills of the driver, {cleaning.runs} cleanups of which "
-        f"{cleaning.killed} killed; taken: {dict(cleaning.taken)}; files below checkpoint: {sizes}: {found}")
+    wait_until(lambda: world.covered() >= acknowledged, f"seed {SEED}: every acknowledged line is in a batch")
+    found = world.verdict(acknowledged)
+    say(f"seed {SEED}: {acknowledged:,} records, faults {dict(load.counts)}, {cleaning.runs} cleanups of which "
+        f"{cleaning.killed} killed: {found}")
+    for rule, count in sorted(cleaning.taken.items()):
+        say(f"taken {rule:16s} {count:6,d}  {cleaning.examples.get(rule, '')}")
     assert found == "lost 0 [], doubled 0 [], unknown 0", f"seed {SEED}"
     assert cleaning.errors == []
-    assert cleaning.taken["generation"], "an older generation was cleaned"
-    assert max(sizes[len(sizes) // 2:]) <= max(sizes[: len(sizes) // 2 + 1]) + 20, "the state directory is bounded"
+    assert cleaning.missing() == set(), "each rule has taken something"
+    assert (cleaning.robbed, bool(cleaning.watched)) == ([], True), "event logs of what lives stay"
+    require_bounded(load.sizes)
+    everything_comes_back(world, formerly, text, say)
 
-    work = [json.loads(line) for line in streamops("clean", "plan", "work", "--json").stdout.splitlines()]
-    assert {item["reason"] for item in work if "path" in item} <= {"young", "in_use"}, "the master says who lives"
 
-    # Everything comes back, and the job goes on from it.
-    streamops("stop", PIPELINE, "--yes", "--within", "10")
-    held = [json.loads(line) for line in streamops("clean", "list", PIPELINE, "--json").stdout.splitlines()]
-    streamops("clean", "restore", PIPELINE)
-    assert not any(path.is_file() for path in (stack.settings.streams / PIPELINE / DIRECTORY).glob("*/files/**/*"))
-    say(f"{len(held):,} things are back at their places")
-    for again in range(2):  # the second start begins with the logs that the first one left
-        if again:
+def require_bounded(sizes: list[Counter[str]]) -> None:
+    """The second half of the load has no more than the first one, give or take one fault's material."""
+    half = sizes[: len(sizes) // 2 + 1]
+    for part in ("checkpoint", "plans", "batch_log"):
+        assert max(each[part] for each in sizes[len(half):]) <= max(each[part] for each in half) + 300, part
+
+
+def everything_comes_back(world: World, formerly: int, text: Path, say: Say) -> None:
+    """Each thing in quarantine is restored, and both pipelines go on from it, each record once."""
+    world.run("stop", PIPELINE, "--yes", "--within", "20")
+    held = world.lines("clean", "list", *PLACES)
+    by_rule = Counter(each["rule"] for each in held)
+    say(f"in quarantine at the end: {dict(by_rule)}")
+    assert set(by_rule) == {rule.value for rule in Rule} - FOR_GOOD
+    for place in sorted({each["place"] for each in held}):
+        world.run("clean", "restore", place)
+    assert world.lines("clean", "list", *PLACES) == []
+    where = {"events": world.events, "work": world.work, "code": world.root / "home" / "code",
+             PIPELINE: world.state(), f"orphans:{FORMER}": world.state(FORMER)}
+    for each in held:
+        place = where[each["place"]]
+        assert each["kind"] == "group" or (place / each["path"]).exists(), f"{each['path']} is back"
+        assert not any(path.is_file() for path in (place / DIRECTORY).glob("*/files/**/*"))
+
+    world.declare(quarantine_d=7)
+    killer = Killer(world.stack, PIPELINE)
+    for pipeline, topic, again in ((PIPELINE, TOPIC, False), (PIPELINE, TOPIC, True), (FORMER, FORMER_TOPIC, False)):
+        if again:  # the second start begins with the logs that the first one left
             killer.driver()
         else:
-            streamops("start", PIPELINE, "--yes")
-        before = covered(files)
-        more = json.loads(streamops("feed", "--topic", TOPIC, str(text), "--json").stdout)["acknowledged"]
-        wait_until(lambda before=before, more=more: covered(files) >= before + more, "the job goes on")
-    streamops("verify", PIPELINE)
-    assert sum(entry.rows for entry in entries(files)) == covered(files), "each record is one row"
-    streamops("stop", PIPELINE, "--yes", "--within", "10")
-
-
-def another_spark(stack: Stack) -> None:
-    """The logs of the start that is at work say that another Spark wrote them: the next start opens a generation."""
-    for path in (stack.settings.streams / PIPELINE / "checkpoint").glob("*/*/written_by.json"):
-        path.write_text('{"spark": "3.5.0", "chunks": 1}')
+            world.run("start", pipeline, "--yes")
+        before = world.covered(pipeline)
+        more = json.loads(world.run("feed", "--topic", topic, str(text), "--json"))["acknowledged"]
+        wait_until(lambda pipeline=pipeline, wanted=before + more: world.covered(pipeline) >= wanted, "the job goes on")
+    for pipeline in (PIPELINE, FORMER):
+        world.run("verify", pipeline)
+        entries = world.entries(pipeline)
+        assert sum(entry.rows for entry in entries) == sum(entry.span for entry in entries), "each record is one row"
+        world.run("stop", pipeline, "--yes", "--within", "20")
+    assert world.covered(FORMER) == 2 * formerly
+    assert {entry.generation for entry in world.entries(FORMER)} == {1}, "it went on from its own checkpoint"

@@ -5,6 +5,7 @@ Pure but for reading files, through whatever has `read` and `names` (see batch_l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamops.state import batch_log, drivers, generations, lease, numbered_files
@@ -57,6 +58,17 @@ def known_drivers(files: Files) -> list[KnownDriver]:
     if held is not None and held.driver not in known:
         known[held.driver] = KnownDriver(held.driver, held.owner, held.taken_at, holds_lease=True)
     return sorted(known.values(), key=lambda each: (each.started_at, each.driver))
+
+
+def has_successor(driver: KnownDriver, known: Iterable[KnownDriver]) -> bool:
+    """Whether the driver has started that Spark submits in place of one whose worker was lost.
+
+    It has an id of its own, and is the same submission otherwise: of the same version, for the same owner, and later.
+    """
+    mine = driver.record
+    return mine is not None and any(
+        other.record is not None and other.driver != driver.driver and other.started_at > driver.started_at
+        and (other.record.version, other.owner) == (mine.version, mine.owner) for other in known)
 
 
 def proof_of_start(files: Files, driver: str) -> str | None:

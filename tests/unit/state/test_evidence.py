@@ -89,3 +89,21 @@ def test_a_holder_without_a_record_is_known_too() -> None:
 ])
 def test_how_far_a_driver_has_come(files: Memory, said: str) -> None:
     assert said in evidence.progress(files, "driver-1")
+
+
+@pytest.mark.parametrize(("other", "expected"), [
+    pytest.param({}, True, id="the same submission, later, under an id of its own"),
+    pytest.param({"version": "77ab0e1f0c9d"}, False, id="another version"),
+    pytest.param({"owner": Owner(OwnerKind.SHELL)}, False, id="somebody else's"),
+    pytest.param({"started_at": "2026-11-20T02:00:00.000+00:00"}, False, id="an earlier one"),
+    pytest.param({"driver": "driver-1", "started_at": RECORD.started_at}, False, id="itself"),
+])
+def test_the_successor_of_a_driver_whose_worker_was_lost(other: dict[str, object], expected: bool) -> None:
+    lost = replace(RECORD, version="3f9a0c1d52ab")
+    later = {"driver": "driver-2", "started_at": "2026-11-20T03:10:00.000+00:00", **other}
+    successor = replace(lost, **later)  # type: ignore[arg-type]  # the test's own
+    files = Memory()
+    for record in (lost, successor):
+        files.with_(drivers.path(record.driver), record.to_json())
+    known = {each.driver: each for each in evidence.known_drivers(files)}
+    assert evidence.has_successor(known["driver-1"], known.values()) == expected

@@ -98,18 +98,34 @@ def is_living(files: StateFiles, master: SparkMaster | None) -> bool | None:
     beat = evidence.beat(files, holder.epoch) if holder is not None else None
     if holder is None and files.names(lease.DIRECTORY):
         return None  # beats without a lease: a driver lives in a directory that was deleted
-    open_ones = [each for each in evidence.known_drivers(files) if not each.ended_itself]
+    known = evidence.known_drivers(files)
     uncertain = False
-    for each in open_ones:
+    for each in known:
+        if each.ended_itself:
+            continue
         if each.holds_lease and beat is not None and beat.state is JobState.STOPPED:
             continue
         standing = master.look(each.driver).standing if master is not None else Standing.NO_ANSWER
-        if standing in (Standing.LIVING, Standing.MOVED):
+        if standing is Standing.LIVING or (standing is Standing.MOVED and not evidence.has_successor(each, known)):
             return True
         # A master knows none but its own: a driver of another one, or a restore, is judged by its beat alone.
         uncertain = uncertain or standing is Standing.NO_ANSWER or (
             standing is Standing.NOT_KNOWN and each.holds_lease)
     return None if uncertain else False
+
+
+def ended_drivers(files: StateFiles, master: SparkMaster | None) -> frozenset[str]:
+    """Drivers without an end in their records that never run again, by the master's word; empty where it has none."""
+    if master is None:
+        return frozenset()
+    known = evidence.known_drivers(files)
+    ended = set()
+    for each in known:
+        if not each.ended_itself:
+            standing = master.look(each.driver).standing
+            if standing is Standing.ENDED or (standing is Standing.MOVED and evidence.has_successor(each, known)):
+                ended.add(each.driver)
+    return frozenset(ended)
 
 
 def kafka_now(broker: Broker | None, topics: Iterable[str]) -> KafkaNow:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from streamops.adapters.cleaning import shared_places
-from streamops.adapters.cleaning.ground import GroundReader, KeptPoints, Servers, root_at
+from streamops.adapters.cleaning.ground import GroundReader, KeptPoints, Servers, ended_drivers, root_at
 from streamops.adapters.cleaning.place import Place
 from streamops.adapters.cleaning.state_place import StatePlace
 from streamops.adapters.connections import Connection, connection
@@ -178,7 +178,8 @@ class Places:
         for pipeline in self._declared.pipelines.values():
             try:
                 files = StateFiles.at(connection(pipeline.connections.storage), pipeline.state_directory)
-                used |= cleanup_folders.code_used(files)
+                ended = ended_drivers(files, self._servers.master(pipeline.connections.spark))
+                used |= cleanup_folders.code_used(files, ended)
             except StreamopsError as error:
                 unknown.append(f"{pipeline.name}: {error.found}")
         try:  # another pipelines.yaml may declare these, and share this home
