@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from streamops.adapters.connections import Connection
 from streamops.adapters.files.state_files import StateFiles
 from streamops.adapters.files.trees import open_tree
 from streamops.adapters.kafka import consumer_groups
+from streamops.adapters.storage_options import storage_options
 from streamops.cleaning.quarantined import DIRECTORY
 from streamops.cleaning.seen import Kind
 from streamops.state import batch_log, generations, lease
@@ -53,17 +54,16 @@ class Cleaned:
     root: Path
     servers: str
     topic: str
-    storage: dict[str, Any]
+    storage: Connection
     files: StateFiles
     more: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def made(cls, root: Path, servers: str, topic: str, storage: Connection | None = None) -> Cleaned:
-        extra = dict(storage.extra) if storage is not None else {"url": f"file://{root}"}
+        at = Connection("streamops_storage", "generic", extra={"url": f"file://{root}"})
         if storage is not None:
-            extra["url"] = f"{extra['url']}/{root.name}-{topic}"
-        files = StateFiles.at(Connection("streamops_storage", extra=extra), "lines")
-        found = cls(root, servers, topic, extra, files)
+            at = replace(storage, extra={**storage.extra, "url": f"{storage.extra['url']}/{root.name}-{topic}"})
+        found = cls(root, servers, topic, at, StateFiles.at(at, "lines"))
         found.declare()
         found.run("db", "upgrade")
         found.fill()
@@ -86,7 +86,9 @@ class Cleaned:
             "STREAMOPS_HOME": str(self.root / "home"),
             "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps(
                 {"conn_type": "kafka", "extra": {"bootstrap.servers": self.servers}}),
-            "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps({"conn_type": "generic", "extra": self.storage}),
+            "AIRFLOW_CONN_STREAMOPS_STORAGE": json.dumps({
+                "conn_type": self.storage.conn_type or "generic", "login": self.storage.login,
+                "password": self.storage.password, "extra": self.storage.extra}),
             "AIRFLOW_CONN_SPARK_DEFAULT": "spark://spark%3A%2F%2F127.0.0.1:1?deploy-mode=cluster&rest-port=1"
                                           f"&webui-port=1&work-dir={self.root}/work",
             "AIRFLOW_CONN_STREAMOPS_DB": json.dumps(
@@ -115,16 +117,21 @@ class Cleaned:
         return {line["path"]: line for line in self.lines("clean", "plan", *names)}
 
     def content(self) -> dict[str, tuple[str | None, int]]:
-        """Every file but those in quarantine: its text, and when it changed."""
-        tree = open_tree(self.files.url, self.storage.get("options"))
+        """Every file but those in quarantine: its text, and when it changed (0 where a move changes that)."""
+        tree = open_tree(self.files.url, storage_options(self.storage))
         found = {}
         for seen in tree.walk(skip=DIRECTORY):
             if seen.kind is Kind.FILE:
                 stream = self.files.open(seen.path)
                 assert stream is not None
                 with stream:
-                    found[seen.path] = (stream.read().decode("latin-1"), seen.modified_ms)
+                    found[seen.path] = (stream.read().decode("latin-1"), seen.modified_ms if tree.keeps_times else 0)
         return found
+
+    def everything(self) -> list[str]:
+        """The path of every file, also of those in quarantine."""
+        tree = open_tree(self.files.url, storage_options(self.storage))
+        return [seen.path for seen in tree.walk() if seen.kind is Kind.FILE]
 
     def hold_lease(self, epoch: int, state: JobState, driver: str = "driver-1") -> None:
         self.files.write_new(lease.path(epoch), Lease("lines", epoch, driver, ME, "host", 1, AT).to_json())

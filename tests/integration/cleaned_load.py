@@ -76,7 +76,7 @@ class World:
             "pipelines:\n"
             f"  {PIPELINE}:\n"
             f"    approach: receiver\n    topics: [{TOPIC}]\n    transform: identity\n    sink: {{type: parquet}}\n"
-            "    interval_s: 0.25\n    run: manual\n"
+            "    interval_s: 0.5\n    run: manual\n"
             "    points: {all_for_d: 0.00005, hourly_for_d: 0, daily_for_d: 0}\n"
             "    schedules: {snapshot: null, cleanup: null}\n"
             "    resources:\n      executor_cores: 2\n      conf:\n"
@@ -163,6 +163,8 @@ class Cleaning:
     world: World
     chance: random.Random
     taken: Counter[str] = field(default_factory=Counter)
+    #: The same since somebody last began it anew.
+    lately: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     runs: int = 0
     killed: int = 0
@@ -201,19 +203,19 @@ class Cleaning:
             self.errors.append(f"{process.returncode}: {err[-1500:]}")
 
     def _count(self, item: dict[str, Any]) -> None:
-        self.taken[item["rule"]] += 1
         self.examples.setdefault(item["rule"], item["path"])
-        if "/_temporary/" in item["path"]:
-            self.taken["_temporary"] += 1
+        for name in (item["rule"], *(["_temporary"] if "/_temporary/" in item["path"] else [])):
+            self.taken[name] += 1
+            self.lately[name] += 1
 
     def _of_events(self) -> set[str]:
         place = self.world.events
         return {str(path.relative_to(place)) for path in place.rglob("*")
                 if path.is_file() and DIRECTORY not in path.parts}
 
-    def missing(self) -> set[str]:
-        """Rules that have taken nothing yet."""
-        return ({rule.value for rule in Rule} | {"_temporary"}) - set(self.taken)
+    def missing(self, taken: Counter[str]) -> set[str]:
+        """Rules that have taken nothing."""
+        return ({rule.value for rule in Rule} | {"_temporary"}) - set(taken)
 
     def passes(self, times: int = 2) -> None:
         """Wait until so many cleanups have begun and ended."""

@@ -41,7 +41,7 @@ FAULTS = ("executor", "worker", "broker", "driver", "generation", "writing", "at
 #: By which fault a rule has something to take.
 LEFT_BY = {
     "generation": "generation", "checkpoint_file": "writing", "output_leftover": "attempt", "_temporary": "attempt",
-    "code": "deployment", "write_ahead_log": "deployment", "batch_log": "roll-up", "event_log": "driver",
+    "code": "deployment", "write_ahead_log": "driver", "batch_log": "roll-up", "event_log": "driver",
     "work_folder": "driver", "consumer_group": "driver", "recovery_point": "driver"}
 #: Rules whose things go for good, and have no way back.
 FOR_GOOD = {Rule.QUARANTINE.value, Rule.RECOVERY_POINT.value}
@@ -122,11 +122,15 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
                 load.fault(next(rounds))
             # From here on nothing is purged, so that each rule has something to be brought back.
             world.declare(former=False, quarantine_d=7)
+            cleaning.passes()  # one that has begun may still purge
+            cleaning.lately.clear()
             for what in ("generation", "writing", "attempt", "deployment", "roll-up"):
                 load.fault(what)
             cleaning.passes()
-            for rule in sorted(cleaning.missing() & set(LEFT_BY)):  # a driver that came back was quicker
-                load.fault(LEFT_BY[rule])
+            for _ in range(12):  # a driver that came back, or Spark, may have been quicker than the cleanup
+                if not (missing := sorted(cleaning.missing(cleaning.lately) & set(LEFT_BY))):
+                    break
+                load.fault(LEFT_BY[missing[0]])
                 cleaning.passes()
         finally:
             cleaning.over.set()
@@ -142,7 +146,7 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
         say(f"taken {rule:16s} {count:6,d}  {cleaning.examples.get(rule, '')}")
     assert found == "lost 0 [], doubled 0 [], unknown 0", f"seed {SEED}"
     assert cleaning.errors == []
-    assert cleaning.missing() == set(), "each rule has taken something"
+    assert cleaning.missing(cleaning.taken) == set(), "each rule has taken something"
     assert (cleaning.robbed, bool(cleaning.watched)) == ([], True), "event logs of what lives stay"
     require_bounded(load.sizes)
     everything_comes_back(world, formerly, text, say)

@@ -3,6 +3,7 @@
     <home>/jars/broker      the embedded Kafka broker
     <home>/jars/connector   what `spark-submit --jars` takes so that Spark reads Kafka
     <home>/jars/hdfs        the embedded HDFS, beside the jars of pyspark; fetched when its servers are first started
+    <home>/jars/s3          an S3 server, for tests
     <home>/jars/tools       Kafka's own command lines, for a benchmark
     <home>/jars/zookeeper_broker   a Kafka of the time before KRaft, for a test of KafkaUtils
 

@@ -34,7 +34,7 @@ def ivy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, bytes
 def test_the_lock_file_pins_every_group_whole() -> None:
     locked = jars.locked()
     sizes = {name: len(group) for name, group in locked.items()}
-    assert sizes == {"broker": 46, "hdfs": 1, "tools": 1, "zookeeper_broker": 55, "connector": 4}
+    assert sizes == {"broker": 46, "hdfs": 1, "tools": 1, "zookeeper_broker": 55, "connector": 4, "s3": 35}
     assert all(len(jar.sha256) == 64 for group in locked.values() for jar in group)
     assert all("kafka" not in name for name in locked), "Python would import a folder of that name"
 

@@ -13,6 +13,7 @@ from streamops.adapters.cleaning.state_place import StatePlace
 from streamops.adapters.connections import Connection, connection
 from streamops.adapters.files.state_files import StateFiles
 from streamops.adapters.files.trees import open_tree
+from streamops.adapters.storage_options import storage_options
 from streamops.cleaning import folders as cleanup_folders
 from streamops.cleaning.folders import CodeUse, SparkNow
 from streamops.cleaning.paths import Root, RootKind
@@ -88,7 +89,7 @@ class Places:
             other.consumer_group for other in self._declared.pipelines.values()
             if other.name != pipeline.name and other.source == "kafka"
             and other.connections.kafka == pipeline.connections.kafka)
-        return StatePlace(pipeline.name, self._roots, open_tree(files.url, storage.extra.get("options")), reader,
+        return StatePlace(pipeline.name, self._roots, open_tree(files.url, storage_options(storage)), reader,
                           pipeline.cleanup, pipeline, points, rule, others)
 
     @cached_property
@@ -130,7 +131,7 @@ class Places:
             storage = self._connected(pipeline.connections.storage)
             same = storage is not None and str(storage.extra.get("url", "")).startswith(f"{scheme}:")
             root = root_at(RootKind.EVENTS, url)
-            found[root.url] = (root, storage.extra.get("options") if storage is not None and same else None)
+            found[root.url] = (root, storage_options(storage) if storage is not None and same else None)
         return list(found.values())
 
     @cached_property
@@ -203,7 +204,7 @@ class Places:
         """State directories that no pipeline is declared for: fsspec's options, the folder, and what is in it."""
         away: Exception | None = None
         for name, storage in self._storage_connections.items():
-            url, options = str(storage.extra.get("url", "")), storage.extra.get("options")
+            url, options = str(storage.extra.get("url", "")), storage_options(storage)
             try:
                 top = StateFiles(url, options)
                 below = sorted(seen.path for seen in open_tree(url, options).entries() if seen.kind is Kind.FOLDER)

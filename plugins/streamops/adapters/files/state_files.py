@@ -12,20 +12,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from streamops.adapters.files.stores import FileStore, open_store
+from streamops.adapters.storage_options import StorageConnection, storage_options
 from streamops.errors import ConfigurationError, RefusedError, StateError, UnavailableError
-
-
-class StorageConnection(Protocol):
-    """What is read of an Airflow connection: `extra` holds `url` and, at will, `options` for fsspec."""
-
-    @property
-    def conn_id(self) -> str: ...
-
-    @property
-    def extra(self) -> Mapping[str, Any]: ...
 
 
 class StateFiles:
@@ -50,7 +41,7 @@ class StateFiles:
                 f"the storage connection {storage.conn_id!r} has no `url` in its extra",
                 'Give it one, for example {"url": "file:///var/lib/streams"}.',
             )
-        return cls(f"{url.rstrip('/')}/{_inside(state_directory)}", storage.extra.get("options"))
+        return cls(f"{url.rstrip('/')}/{_inside(state_directory)}", storage_options(storage))
 
     def under(self, directory: str) -> StateFiles:
         """The files below a directory of this one."""

@@ -257,10 +257,11 @@ class _HdfsRanges(io.RawIOBase):
 
 
 class ObjectStore:
-    """S3 and whatever else fsspec writes in one exclusive request."""
+    """S3 and whatever else fsspec writes in one exclusive request (S3: `If-None-Match: *`)."""
 
     def __init__(self, filesystem: Any) -> None:
         self.filesystem = filesystem
+        self._is_exclusive = False  # once it has been seen that a second one is refused
 
     def read(self, path: str) -> bytes:
         return bytes(self.filesystem.cat_file(path))
@@ -279,10 +280,36 @@ class ObjectStore:
         return {each["name"].rstrip("/").rpartition("/")[2]: int(each["size"] or 0) for each in listed}
 
     def create(self, path: str, content: bytes) -> bool:
+        """As FileStore says. Raises ConfigurationError for a server that takes a file twice: nothing excludes there."""
+        if not self._created(path, content):
+            self._is_exclusive = True
+            return False
+        if not self._is_exclusive and self._created(path, content):
+            raise ConfigurationError(
+                f"the object store takes {path} a second time although it is there: it ignores conditional writes, and "
+                "so nothing keeps two drivers, or two cleanups, apart",
+                "Use a server that honours `If-None-Match: *` (AWS S3 does), or keep state on file: or hdfs:.",
+            )
+        self._is_exclusive = True
+        return True
+
+    def _created(self, path: str, content: bytes) -> bool:
         try:
             self.filesystem.pipe_file(path, content, mode="create")
         except FileExistsError:
             return False
+        except OSError as error:
+            code = _refusal(error)
+            if code == "PreconditionFailed":  # of which s3fs makes an invalid argument
+                return False
+            if code == "NotImplemented":
+                raise ConfigurationError(
+                    f"the object store does not take a conditional write: {error}",
+                    "Use a server that honours `If-None-Match: *`. One that knows that, but not the checksums of newer "
+                    'clients, wants {"config_kwargs": {"request_checksum_calculation": "when_required"}} in the '
+                    "connection's `options`.",
+                ) from error
+            raise
         return True
 
     def replace(self, path: str, content: bytes) -> None:
@@ -290,6 +317,12 @@ class ObjectStore:
 
     def delete(self, path: str) -> None:
         self.filesystem.rm_file(path)
+
+
+def _refusal(error: OSError) -> str | None:
+    """The code of S3's own with which a request was refused, for example `PreconditionFailed`; s3fs keeps it aside."""
+    response = getattr(error.__cause__, "response", None)
+    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
 
 
 def _accepted(answer: Any) -> Any:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.files.stores import ObjectStore
 from streamops.errors import ConfigurationError, RefusedError, StateError, UnavailableError
 
 
@@ -104,6 +106,45 @@ def test_a_url_that_hadoop_would_read_otherwise_is_refused(url: str) -> None:
 def test_a_scheme_without_its_package_says_so() -> None:
     with pytest.raises(ConfigurationError, match="nosuch: URLs is not available"):
         StateFiles("nosuch://bucket/lines")
+
+
+class Careless(MemoryFileSystem):
+    """An object store that knows no conditional writes, as older servers of S3 do not: they pass over the header."""
+
+    protocol = "careless"
+
+    def pipe_file(self, path: str, value: bytes, **_mode: Any) -> None:
+        super().pipe_file(path, value)
+
+
+def test_a_store_that_takes_a_file_twice_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="ignores conditional writes") as refused:
+        ObjectStore(Careless()).create(f"/{secrets.token_hex(4)}", b"mine")
+    assert "If-None-Match" in refused.value.repair
+
+
+class Refusing(MemoryFileSystem):
+    """Refuses as s3fs does, which keeps the code of S3's own in the cause."""
+
+    protocol = "refusing"
+    code = ""
+
+    def pipe_file(self, *_path: Any, **_mode: Any) -> None:
+        cause = RuntimeError()
+        cause.response = {"Error": {"Code": self.code}}  # type: ignore[attr-defined]
+        raise OSError(22, "refused") from cause
+
+
+def test_refusals_of_s3_are_told_apart() -> None:
+    store = Refusing()
+    store.code = "PreconditionFailed"
+    assert not ObjectStore(store).create("/there", b"mine")
+    store.code = "NotImplemented"
+    with pytest.raises(ConfigurationError, match="does not take a conditional write"):
+        ObjectStore(store).create("/there", b"mine")
+    store.code = "SlowDown"
+    with pytest.raises(OSError, match="refused"):
+        ObjectStore(store).create("/there", b"mine")
 
 
 def test_exactly_one_of_many_writers_creates_a_file(tmp_path: Path) -> None:
