@@ -146,8 +146,6 @@ class ObjectTree:
         moved = [there] if there.kind is Kind.FILE else [each for each in self.walk(source) if each.kind is Kind.FILE]
         for each in moved:
             to = target + each.path[len(source):]
-            if "/" in to and hasattr(self._filesystem, "makedirs"):
-                self._filesystem.makedirs(self._at(to.rpartition("/")[0]), exist_ok=True)
             self._filesystem.cp_file(self._at(each.path), self._at(to))
             copied = self.look(to)
             if copied is None or copied.size_bytes != each.size_bytes:
