@@ -13,9 +13,9 @@ from typing import Any
 
 from streamops.adapters.connections import Connection
 from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.files.storage_options import storage_options
 from streamops.adapters.files.trees import open_tree
 from streamops.adapters.kafka import consumer_groups
-from streamops.adapters.storage_options import storage_options
 from streamops.cleaning.quarantined import DIRECTORY
 from streamops.cleaning.seen import Kind
 from streamops.state import batch_log, generations, lease

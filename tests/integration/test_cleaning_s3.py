@@ -17,8 +17,8 @@ from kafka.admin import NewTopic
 from streamops.adapters.cleaning import lock
 from streamops.adapters.connections import Connection
 from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.files.storage_options import storage_options
 from streamops.adapters.files.stores import ObjectStore, open_store
-from streamops.adapters.storage_options import storage_options
 from streamops.cleaning.quarantined import DIRECTORY
 
 from .cleaned import GOING, OLD_LOG, Cleaned

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from streamops.adapters import class_archive
+from streamops.adapters.spark import class_archive
 from streamops.adapters.spark.code_bundle import bundle_code
 from streamops.adapters.spark.install import OPENED_MODULES, spark_home
 from streamops.adapters.spark.submission import job_jars
@@ -25,6 +25,7 @@ from streamops.errors import StreamopsError
 from streamops.settings import Settings
 from streamops.stack.java import java
 from streamops.stack.settings import LOOPBACK, StackSettings
+from streamops.stack.spark_cluster import scala_version
 from streamops.stack.stack import Stack
 
 Say = Callable[[str], object]
@@ -49,12 +50,14 @@ def ensure(settings: Settings, say: Say) -> Path | None:
         if archive.is_file() and _is_taken(archive, jars):
             return archive
         say("putting Spark's classes into an archive, out of which jobs start sooner")
+        from kafka.errors import KafkaError
+
         try:
             with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=archive.parent) as temporary:
                 made = Path(temporary) / archive.name
                 _make(settings, jars, Path(temporary), made)
                 made.replace(archive)
-        except (StreamopsError, OSError, subprocess.SubprocessError, NotMadeError) as error:
+        except (StreamopsError, OSError, subprocess.SubprocessError, KafkaError, NotMadeError) as error:
             say(f"the archive of classes could not be made, and jobs start without it: {error}")
             return None
         for older in archive.parent.glob(class_archive.ARCHIVES):
@@ -120,7 +123,7 @@ def _run_jobs(settings: Settings, jars: list[Path], temporary: Path, archive: Pa
         "SPARK_LOCAL_IP": LOOPBACK,
         "SPARK_LOCAL_DIRS": str(temporary),
         "SPARK_WORKER_DIR": str(temporary / "work"),
-        "SPARK_SCALA_VERSION": "2.13",
+        "SPARK_SCALA_VERSION": scala_version(),
         "PYSPARK_PYTHON": sys.executable,
         "JAVA_TOOL_OPTIONS": "",
     }

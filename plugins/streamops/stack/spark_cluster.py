@@ -32,7 +32,7 @@ def servers(settings: StackSettings, environment: dict[str, str]) -> list[Server
         "SPARK_PUBLIC_DNS": LOOPBACK,
         "SPARK_HOME": str(spark_home()),
         # spark-class would find it out; without it the worker cannot put an executor's command together.
-        "SPARK_SCALA_VERSION": _scala_version(),
+        "SPARK_SCALA_VERSION": scala_version(),
         # Drivers and executors inherit these from the worker: the same Python as everything else here.
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
@@ -91,7 +91,7 @@ def _master(settings: StackSettings, number: int, environment: dict[str, str]) -
     )
 
 
-def _scala_version() -> str:
+def scala_version() -> str:
     """The Scala that this Spark is built with: `2.13`, from `spark-core_2.13-4.2.0.jar`."""
     jar = next((spark_home() / "jars").glob("spark-core_*.jar"))
     return jar.name.removeprefix("spark-core_").split("-", 1)[0]

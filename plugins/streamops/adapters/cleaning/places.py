@@ -12,8 +12,8 @@ from streamops.adapters.cleaning.place import Place
 from streamops.adapters.cleaning.state_place import StatePlace
 from streamops.adapters.connections import Connection, connection
 from streamops.adapters.files.state_files import StateFiles
+from streamops.adapters.files.storage_options import storage_options
 from streamops.adapters.files.trees import open_tree
-from streamops.adapters.storage_options import storage_options
 from streamops.cleaning import folders as cleanup_folders
 from streamops.cleaning.folders import CodeUse, SparkNow
 from streamops.cleaning.paths import Root, RootKind

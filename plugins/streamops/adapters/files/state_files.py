@@ -14,8 +14,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from streamops.adapters.files.storage_options import StorageConnection, storage_options
 from streamops.adapters.files.stores import FileStore, open_store
-from streamops.adapters.storage_options import StorageConnection, storage_options
 from streamops.errors import ConfigurationError, RefusedError, StateError, UnavailableError
 
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamops.adapters import class_archive
 from streamops.adapters.connections import Connection
+from streamops.adapters.spark import class_archive
 from streamops.adapters.spark.code_bundle import CodeBundle, bundle_code
 from streamops.adapters.spark.install import OPENED_MODULES, spark_home, spark_jars
 from streamops.adapters.spark.receiver_jar import RECEIVER_JARS, receiver_jar

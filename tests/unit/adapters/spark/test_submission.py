@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from streamops.adapters import class_archive
 from streamops.adapters.connections import Connection
+from streamops.adapters.spark import class_archive
 from streamops.adapters.spark.code_bundle import bundle_code
 from streamops.adapters.spark.receiver_jar import jar_name
 from streamops.adapters.spark.submission import (

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from streamops.adapters.connections import parse
-from streamops.adapters.storage_options import storage_options
+from streamops.adapters.files.storage_options import storage_options
 
 
 @pytest.mark.parametrize(("connection", "expected"), [

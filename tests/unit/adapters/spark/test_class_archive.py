@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamops.adapters import class_archive
+from streamops.adapters.spark import class_archive
 from streamops.errors import ConfigurationError
 from streamops.settings import Settings
 
