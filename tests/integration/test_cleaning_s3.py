@@ -114,7 +114,8 @@ def test_two_at_once_exclude_each_other(cleaned: Cleaned) -> None:
 def test_killed_at_any_moment_everything_is_somewhere_whole(cleaned: Cleaned, s3: S3Server) -> None:
     """More names in a folder than a page has, of which some go; cleanups are killed among their copies and deletes."""
     many = {f"output/_aside/1-9-1/part-{number:05d}.parquet": f"{number}" for number in range(40)}
-    kept = {f"output/generation=2/batch=1/part-{number:05d}.parquet": f"{number}" for number in range(PAGE)}
+    # Without `=`: S3Proxy 2.9.0 gives its next page by an escaped name, and so the same page again for ever.
+    kept = {f"output/of_a_team/part-{number:05d}.parquet": f"{number}" for number in range(PAGE)}
     store, at = open_store(cleaned.files.url, storage_options(cleaned.storage))
     assert isinstance(store, ObjectStore)
     store.filesystem.pipe({f"{at}/{path}": text.encode() for path, text in {**many, **kept}.items()})

@@ -51,7 +51,7 @@ def test_a_file_is_read_as_it_was_written(files: StateFiles) -> None:
 
 
 def test_of_a_large_file_as_much_is_read_as_is_looked_at(files: StateFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "HDFS_WHOLE_BYTES", 1000)
+    monkeypatch.setattr(stores, "WHOLE_BYTES", 1000)
     monkeypatch.setattr(stores, "HDFS_RANGE_BYTES", 100)
     text = "".join(f"{number:07d}\n" for number in range(1000))
     files.replace("large", text)

@@ -33,9 +33,9 @@ NAMENODE_HTTP_PORT = 9870
 HDFS_TIMEOUT_S = 30.0
 
 
-#: Files on HDFS up to this size are read whole; of larger ones (a write-ahead log's segment may have gigabytes) as much
-#: as is looked at, in requests of a range each.
-HDFS_WHOLE_BYTES, HDFS_RANGE_BYTES = 8 * 2**20, 2**18
+#: Files on HDFS and object stores up to this size are read whole; of larger ones (a write-ahead log's segment may have
+#: gigabytes) as much as is looked at, on HDFS in requests of a range each.
+WHOLE_BYTES, HDFS_RANGE_BYTES = 8 * 2**20, 2**18
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -180,7 +180,7 @@ class HdfsStore:
 
     def open(self, path: str) -> BinaryIO:
         size = self.size(path)
-        if size <= HDFS_WHOLE_BYTES:
+        if size <= WHOLE_BYTES:
             return io.BytesIO(self.read(path))
         return cast(BinaryIO, io.BufferedReader(_HdfsRanges(self, path, size), HDFS_RANGE_BYTES))
 
@@ -256,17 +256,43 @@ class _HdfsRanges(io.RawIOBase):
         return len(part)
 
 
+#: Libraries below fsspec whose errors of the network are none of Python's own.
+_FOREIGN = ("aiobotocore", "aiohttp", "botocore")
+
+
+class _Translated:
+    """A file system of fsspec's that raises OSError where a library below it raises what only it knows."""
+
+    def __init__(self, filesystem: Any) -> None:
+        self._filesystem = filesystem
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._filesystem, name)
+        return functools.partial(self._call, found) if callable(found) else found
+
+    @staticmethod
+    def _call(method: Any, *given: Any, **options: Any) -> Any:
+        try:
+            return method(*given, **options)
+        except Exception as error:
+            if isinstance(error, OSError) or not type(error).__module__.startswith(_FOREIGN):
+                raise
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+
 class ObjectStore:
     """S3 and whatever else fsspec writes in one exclusive request (S3: `If-None-Match: *`)."""
 
     def __init__(self, filesystem: Any) -> None:
-        self.filesystem = filesystem
+        self.filesystem = _Translated(filesystem)
         self._is_exclusive = False  # once it has been seen that a second one is refused
 
     def read(self, path: str) -> bytes:
         return bytes(self.filesystem.cat_file(path))
 
     def open(self, path: str) -> BinaryIO:
+        if self.size(path) <= WHOLE_BYTES:
+            return io.BytesIO(self.read(path))
         return cast(BinaryIO, self.filesystem.open(path, "rb"))
 
     def names(self, directory: str) -> list[str]:
