@@ -77,7 +77,8 @@ class World:
             f"  {PIPELINE}:\n"
             f"    approach: receiver\n    topics: [{TOPIC}]\n    transform: identity\n    sink: {{type: parquet}}\n"
             "    interval_s: 0.5\n    run: manual\n"
-            "    points: {all_for_d: 0.00005, hourly_for_d: 0, daily_for_d: 0}\n"
+            # 45 s: an older generation goes by a point of it, which shows that the topic is still the same one.
+            "    points: {all_for_d: 0.0005, hourly_for_d: 0, daily_for_d: 0}\n"
             "    schedules: {snapshot: null, cleanup: null}\n"
             "    resources:\n      executor_cores: 2\n      conf:\n"
             # A segment a second in place of one a minute, so that a start has several.

@@ -104,9 +104,8 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
     former = world.start("submit", FORMER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     world.run("submit", PIPELINE)
     assert former.wait(timeout=300) == 0
-    world.run("feed", "--topic", FORMER_TOPIC, str(text))
-    wait_until(lambda: world.covered(FORMER) >= 100_000, "the pipeline that is to be an orphan has worked")
-    formerly = world.covered(FORMER)
+    formerly = json.loads(world.run("feed", "--topic", FORMER_TOPIC, str(text), "--json"))["acknowledged"]
+    wait_until(lambda: world.covered(FORMER) == formerly, "the pipeline that is to be an orphan has worked")
     world.run("stop", FORMER, "--yes")
 
     cleaning = Cleaning(world, random.Random(SEED + 1))
