@@ -119,6 +119,7 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
             ends_s, rounds = time.monotonic() + LOAD_S, load.rounds()
             while time.monotonic() < ends_s or len(load.sizes) < len(FAULTS) or not cleaning.taken["quarantine"]:
                 load.fault(next(rounds))
+            under_load = list(load.sizes)
             # From here on nothing is purged, so that each rule has something to be brought back.
             world.declare(former=False, quarantine_d=7)
             cleaning.passes()  # one that has begun may still purge
@@ -147,14 +148,15 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
     assert cleaning.errors == []
     assert cleaning.missing(cleaning.taken) == set(), "each rule has taken something"
     assert (cleaning.robbed, bool(cleaning.watched)) == ([], True), "event logs of what lives stay"
-    require_bounded(load.sizes)
+    require_bounded(load.sizes, "checkpoint", "plans", "batch_log")
+    require_bounded(under_load, ".quarantine", "shared quarantines")
     everything_comes_back(world, formerly, text, say)
 
 
-def require_bounded(sizes: list[Counter[str]]) -> None:
+def require_bounded(sizes: list[Counter[str]], *parts: str) -> None:
     """The second half of the load has no more than the first one, give or take one fault's material."""
     half = sizes[: len(sizes) // 2 + 1]
-    for part in ("checkpoint", "plans", "batch_log"):
+    for part in parts:
         assert max(each[part] for each in sizes[len(half):]) <= max(each[part] for each in half) + 300, part
 
 
