@@ -102,7 +102,12 @@ class Cleaned:
 
     def run(self, *arguments: str, code: int = 0, before: Callable[[], object] | None = None) -> str:
         ran = self.start(*arguments, before=before)
-        out, err = ran.communicate(timeout=120)
+        try:
+            out, err = ran.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            ran.kill()  # left alone, it would be found by whatever test runs when it is collected
+            ran.communicate()
+            raise
         assert ran.returncode == code, f"{ran.returncode}: {out}{err}"
         return out + err
 
