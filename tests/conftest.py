@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from streamops.adapters.connections import Connection, connection
 from streamops.settings import Settings
@@ -25,6 +26,10 @@ from streamops.stack.stack import Stack
 Say = Callable[[str], None]
 
 JOBS = Path(__file__).parents[1] / "jobs"
+
+# Hypothesis fails an example that takes more than 200 ms; no test may depend on how busy the machine is.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 def pytest_configure() -> None:

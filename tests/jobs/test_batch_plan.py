@@ -39,7 +39,7 @@ def received(spark: SparkSession, chunks: list[list[tuple[int, int, int]]]) -> A
     return ours.ReceivedBatch(ours.SpannedRDD(rdd, infos), 1)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CHUNKS, PROCESSED)
 def test_each_offset_is_taken_once_and_every_hole_is_named(
     spark: SparkSession, chunks: list[list[tuple[int, int, int]]], processed: dict[int, int]
@@ -58,7 +58,7 @@ def test_each_offset_is_taken_once_and_every_hole_is_named(
     assert taken == Counter(place for place in held if place[1] >= processed[place[0]])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CHUNKS, PROCESSED, st.integers(0, 40))
 def test_a_limit_ends_the_batch_and_what_is_behind_it_comes_next(
     spark: SparkSession, chunks: list[list[tuple[int, int, int]]], processed: dict[int, int], limit: int
