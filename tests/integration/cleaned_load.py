@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pyarrow.parquet as pq
 
 from streamops.adapters.connections import Connection, connection
 from streamops.adapters.files.state_files import StateFiles
@@ -29,6 +28,7 @@ from streamops.drilling.local import LocalProcesses
 from streamops.stack.stack import Stack
 from streamops.state import batch_log, generations
 
+from . import numbered
 from .conftest import command, environment
 from .running import wait_until
 
@@ -145,16 +145,7 @@ class World:
 
     def verdict(self, acknowledged: int) -> str:
         """What the sink holds, against what was sent: each record begins with its number, from 1."""
-        found: Counter[int] = Counter()
-        for entry in self.entries():
-            if entry.output is not None:
-                for path in (self.state() / "output" / entry.output).glob("*.parquet"):
-                    values = pq.read_table(path, columns=["value"], partitioning=None)["value"].to_pylist()
-                    found.update(int(value.split(b" ", 1)[0]) for value in values)
-        lost = [number for number in range(1, acknowledged + 1) if number not in found]
-        doubled = [number for number, times in found.items() if times > 1]
-        strange = [number for number in found if number > acknowledged]
-        return f"lost {len(lost)} {lost[:5]}, doubled {len(doubled)} {doubled[:5]}, unknown {len(strange)}"
+        return numbered.verdict(self.files(PIPELINE), self.entries(), acknowledged)
 
 
 @dataclass

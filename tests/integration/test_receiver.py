@@ -14,12 +14,10 @@ import random
 import signal
 import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer
 
@@ -28,6 +26,7 @@ from streamops.adapters.files.state_files import StateFiles
 from streamops.stack.stack import Stack
 from streamops.state import batch_log
 
+from . import numbered
 from .faults import Killer
 from .running import covered, head, lines_of, started, stopped, wait_until, words
 
@@ -69,35 +68,6 @@ def test_a_hundred_thousand_lines_are_counted_to_the_last_word_by_receivers(
     assert {len(entry.ranges) for entry in batch_log.entries(files, 1)} == {4}
     stopped(airflow_api, "stream_lines_receiver")
     say(f"{len(lines):,} lines, {expected.total():,} words, {len(expected):,} different ones: all equal")
-
-
-class Sink:
-    """What the output of an `identity` pipeline holds: the folders that the batch log names, read with Arrow."""
-
-    def __init__(self, files: StateFiles) -> None:
-        self.at: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        self.order: dict[int, list[int]] = defaultdict(list)
-        for entry in batch_log.entries(files, 1):
-            if entry.output is None:
-                continue
-            folder = f"output/{entry.output}"
-            for name in sorted(files.names(folder)):
-                if name.endswith(".parquet"):
-                    self._add(files, f"{folder}/{name}")
-
-    def _add(self, files: StateFiles, path: str) -> None:
-        opened = files.open(path)
-        assert opened is not None, path
-        with opened:
-            table = pq.read_table(opened, columns=["value", "partition", "offset"])
-        for row in table.to_pylist():
-            self.at[int(row["value"].split(b" ", 1)[0])].append((row["partition"], row["offset"]))
-
-    def verdict(self, acknowledged: int) -> str:
-        lost = [number for number in range(1, acknowledged + 1) if number not in self.at]
-        doubled = [number for number, places in self.at.items() if len(places) > 1]
-        strange = [number for number in self.at if number > acknowledged]
-        return f"lost {len(lost)} {lost[:5]}, doubled {len(doubled)} {doubled[:5]}, unknown {len(strange)}"
 
 
 @pytest.mark.parametrize(
@@ -145,9 +115,9 @@ def test_nothing_is_lost_or_doubled_while_everything_fails(
         assert feeder.wait(timeout=120) == 0
     acknowledged = json.loads((tmp_path / "fed.json").read_text())["acknowledged"]
     wait_until(lambda: covered(files) >= acknowledged, f"seed {SEED}: every acknowledged line is in a batch")
-    verdict = Sink(files).verdict(acknowledged)
-    say(f"seed {SEED}: {acknowledged:,} records over {faults} faults: {verdict}")
-    assert verdict == "lost 0 [], doubled 0 [], unknown 0", f"seed {SEED}"
+    found = numbered.verdict(files, batch_log.entries(files, 1), acknowledged)
+    say(f"seed {SEED}: {acknowledged:,} records over {faults} faults: {found}")
+    assert found == numbered.EXACT, f"seed {SEED}"
     say(streamops("verify", pipeline).stdout)
     entries = list(batch_log.entries(files, 1))
     assert [entry.epoch for entry in entries] == sorted(entry.epoch for entry in entries)
