@@ -25,9 +25,10 @@ def up(
     servers: Servers = None,
     brokers: Annotated[int | None, typer.Option(help="Kafka brokers, 1 or 3.")] = None,
     masters: Annotated[int | None, typer.Option(help="Spark masters, 1 or 2; two have a ZooKeeper.")] = None,
+    postgresql: Annotated[bool | None, typer.Option("--postgresql", help="Airflow's database is a PostgreSQL server.")] = None,  # noqa: E501
 ) -> None:
     """Start what does not run, and wait until every server is healthy. Safe to repeat."""
-    given = {"kafka_brokers": brokers, "spark_masters": masters}
+    given = {"kafka_brokers": brokers, "spark_masters": masters, "airflow_postgresql": postgresql}
     stack = _stack(**{name: value for name, value in given.items() if value is not None})
     stack.up(servers)
     typer.echo(addresses(stack))

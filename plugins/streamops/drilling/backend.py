@@ -31,7 +31,7 @@ class Backend(Protocol):
         """What a fault on this target hits now; changes nothing. Raises RefusedError where there is no such thing."""
 
     def whole(self, victims: Sequence[Victim]) -> list[Victim]:
-        """Processes of a job's, and what they have started, where that goes on without them."""
+        """Processes, and what they have started, where that goes on without them."""
 
     def kill(self, victims: Sequence[Victim]) -> None:
         """End them at once, without a chance to clean up."""

@@ -21,7 +21,7 @@ from streamops.declared.pipeline import Pipeline
 from streamops.drilling.backend import Victim, there_is_none
 from streamops.drills.faults import OF_THE_JOB, Target
 from streamops.errors import RefusedError, UnavailableError
-from streamops.stack import process, spark_cluster, zookeeper
+from streamops.stack import airflow_database, process, spark_cluster, zookeeper
 from streamops.stack.stack import Stack
 
 #: The stack's servers by what they are; `broker` and `leader` are chosen among several.
@@ -33,9 +33,16 @@ _SERVERS = {
     Target.NAMENODE: "hdfs-namenode",
     Target.SCHEDULER: "airflow-scheduler",
     Target.TRIGGERER: "airflow-triggerer",
+    Target.DATABASE: airflow_database.NAME,
     Target.NETWORK: "broker-proxy",
 }
 _OTHERWISE = "The embedded stack has no such server; other backends may: streamops drill run --backend …"
+_WITH = {
+    Target.ZOOKEEPER: "With it: streamops stack down, then streamops stack up --masters 2",
+    Target.DATABASE: "Airflow's database is a file here. With a server: streamops stack down, then "
+                     "streamops stack up --postgresql",
+    Target.AIRFLOW_WORKER: "Airflow runs tasks in processes of its scheduler here: drill that one (--fault scheduler)",
+}
 #: A process of many gigabytes takes a second to be torn down.
 _GONE_S = 30.0
 _POLL_S = 0.02
@@ -66,9 +73,11 @@ class LocalProcesses:
         return [self.server(self._server(target, pipeline, chance))]
 
     def whole(self, victims: Sequence[Victim]) -> list[Victim]:
-        """With the Python beside each JVM, which would beat the lease while its JVM stands still."""
-        found = {one.pid: one for each in _living(victims) for one in [each, *_started_by(each)]}
-        return [_victim(one) for one in found.values()]
+        """With what they started: the Python beside a JVM would beat the lease while its JVM stands still."""
+        found = {each["pid"]: each for each in victims}
+        for one in (child for each in _living(victims) for child in _started_by(each)):
+            found.setdefault(one.pid, _victim(one))
+        return list(found.values())
 
     def kill(self, victims: Sequence[Victim]) -> None:
         """Returns when they are gone: a process that is ending still looks like one that needs no reviving."""
@@ -102,6 +111,8 @@ class LocalProcesses:
             self._stack.up(servers)
         if zookeeper.NAME in servers:
             self._stack.up([spark_cluster.MASTER])  # the one in charge has ended when it lost ZooKeeper
+        if airflow_database.NAME in servers:
+            self._stack.up(["airflow"])  # who asked it in that moment may have ended
 
     def server(self, name: str) -> Victim:
         """A server of the stack, by its full name. Raises RefusedError where it does not run."""
@@ -137,7 +148,7 @@ class LocalProcesses:
                                    "Wait some seconds; see `streamops stack status`.")
             return master
         if _SERVERS.get(target) not in {server.name for server in self._stack.servers}:
-            raise there_is_none(self.name, target, _OTHERWISE)
+            raise there_is_none(self.name, target, _WITH.get(target, _OTHERWISE))
         return _SERVERS[target]
 
     def _require_proxied(self, pipeline: Pipeline) -> None:

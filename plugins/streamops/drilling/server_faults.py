@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamops.drilling.scene import Aim, Note, Scene
-from streamops.drills.faults import OF_THE_JOB, Fault
+from streamops.drills.faults import OF_SEVERAL_PROCESSES, Fault
 from streamops.errors import StateError
 
 
@@ -36,7 +36,9 @@ class Paused(_Victims):
 
     def aim(self, scene: Scene) -> Aim:
         found = super().aim(scene)
-        return {"victims": scene.backend.whole(found["victims"])} if self.fault.target in OF_THE_JOB else found
+        if self.fault.target not in OF_SEVERAL_PROCESSES:
+            return found
+        return {"victims": scene.backend.whole(found["victims"])}
 
     def inject(self, scene: Scene, aim: Aim, note: Note) -> None:
         scene.backend.pause(aim["victims"])

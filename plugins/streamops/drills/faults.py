@@ -65,6 +65,8 @@ class How(StrEnum):
 
 #: Processes of a job's, of which Spark makes new ones by itself.
 OF_THE_JOB = frozenset({Target.DRIVER, Target.EXECUTOR, Target.RECEIVER})
+#: Those that stand still only when all that they started does, too.
+OF_SEVERAL_PROCESSES = OF_THE_JOB | {Target.DATABASE}
 #: Servers of Airflow's: without them no batch may be late.
 OF_AIRFLOW = frozenset({Target.SCHEDULER, Target.TRIGGERER, Target.AIRFLOW_WORKER, Target.DATABASE})
 #: What an Airflow task cannot lose without being lost with it.

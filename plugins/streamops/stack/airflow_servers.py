@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 from streamops.errors import StreamopsError
 from streamops.stack import probes
-from streamops.stack.environment import database_url
 from streamops.stack.process import Probe, Server
 from streamops.stack.settings import StackSettings
 
@@ -46,10 +45,11 @@ class Database:
     """Airflow's own database, migrated once for each version of Airflow."""
 
     def __init__(self, settings: StackSettings, environment: Mapping[str, str]) -> None:
-        self._url = database_url(settings)
+        self._url = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
         self._environment = environment
         self._stamp = settings.data / "airflow" / "migrated.json"
-        self._file = None if settings.airflow_database else settings.data / "airflow" / "airflow.db"
+        in_a_file = self._url.startswith("sqlite") and settings.airflow_database is None
+        self._file = settings.data / "airflow" / "airflow.db" if in_a_file else None
         self._lock = threading.Lock()
 
     def migrate(self) -> None:

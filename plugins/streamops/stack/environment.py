@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from streamops.adapters.spark.install import spark_home
 from streamops.settings import Settings, project_root
-from streamops.stack import hdfs
+from streamops.stack import airflow_database, hdfs
 from streamops.stack.credentials import Credentials, write_private
 from streamops.stack.settings import LOOPBACK, StackSettings
 
@@ -91,7 +91,7 @@ def airflow(settings: StackSettings, credentials: Credentials) -> dict[str, str]
             # Asking the system for the full host name takes seconds on a laptop that changes networks.
             "hostname_callable": "streamops.stack.settings.hostname",
         },
-        "database": {"sql_alchemy_conn": database_url(settings)},
+        "database": {"sql_alchemy_conn": database_url(settings, credentials)},
         "api": {
             "host": LOOPBACK,
             "port": settings.airflow_port,
@@ -133,8 +133,10 @@ def airflow(settings: StackSettings, credentials: Credentials) -> dict[str, str]
     return {"AIRFLOW_HOME": str(home), **variables}
 
 
-def database_url(settings: StackSettings) -> str:
+def database_url(settings: StackSettings, credentials: Credentials) -> str:
     """SQLAlchemy URL of Airflow's database."""
+    if settings.airflow_postgresql:
+        return airflow_database.url(settings, credentials.password)
     if settings.airflow_database is not None:
         # Where a URL names no driver, SQLAlchemy 2.1 takes psycopg 3; Airflow is tested with psycopg2.
         return settings.airflow_database.replace("postgresql://", "postgresql+psycopg2://", 1)

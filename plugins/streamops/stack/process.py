@@ -15,12 +15,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -56,6 +58,12 @@ class Server:
     leftovers_timeout_s: float = 0.0
     #: Not started by a plain `up`, but healed by it once it has been started.
     optional: bool = False
+    #: Others connect to it in their `prepare`, so it is healthy before they start.
+    before_others: bool = False
+    #: What tells its own process to end.
+    stop_signal: signal.Signals = signal.SIGTERM
+    #: Who runs it; None is whoever runs the stack.
+    user: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ def start(server: Server, folder: Folder) -> psutil.Process:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            **as_user(server.user),
         )
     # Nobody waits for it; without this, Python warns when the object goes away before the process does.
     process.returncode = 0
@@ -98,6 +107,13 @@ def start(server: Server, folder: Folder) -> psutil.Process:
     draft.write_text(json.dumps(record), "utf-8")
     draft.replace(folder.pid_file(server.name))
     return started
+
+
+def as_user(name: str | None) -> dict[str, Any]:
+    """Arguments of subprocess' for a process that another user runs, with that one's rights and no more."""
+    if name is None:
+        return {}
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
 
 
 def running(name: str, folder: Folder) -> psutil.Process | None:
@@ -138,10 +154,12 @@ def members(folder: Folder, name: str | None = None) -> list[psutil.Process]:
     return found
 
 
-def end(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+def end(
+    processes: Iterable[psutil.Process], timeout_s: float, asked: signal.Signals = signal.SIGTERM
+) -> list[psutil.Process]:
     """SIGTERM to each, SIGKILL to those alive after `timeout_s` (0: at once). Returns what outlived even that."""
     alive = [process for process in processes if _alive(process)]
-    for signal_number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 10.0)):
+    for signal_number, patience_s in ((asked, timeout_s), (signal.SIGKILL, 10.0)):
         if not patience_s:
             continue
         for process in alive:
@@ -158,12 +176,12 @@ def end(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Pr
 def stop(server: Server, folder: Folder) -> list[psutil.Process]:
     """End a server and everything it started. Returns what outlived SIGKILL.
 
-    SIGTERM goes to the server's own process only, which knows best how to end its children. An Airflow task that got
-    one would run its `on_kill` and take a Spark driver down with it, and an Airflow that stops never stops a job.
+    The signal goes to the server's own process only, which knows best how to end its children. An Airflow task that got
+    a SIGTERM would run its `on_kill` and take a Spark driver down with it, and an Airflow that stops never stops a job.
     """
     leader = running(server.name, folder)
     started = members(folder, server.name)
-    survivors = end([leader] if leader else [], server.stop_timeout_s)
+    survivors = end([leader] if leader else [], server.stop_timeout_s, server.stop_signal)
     # Twice: the second look finds what was started while the first round ended.
     survivors += end({*started, *members(folder, server.name)}, server.leftovers_timeout_s)
     survivors += end(members(folder, server.name), 0)

@@ -82,6 +82,9 @@ class StackSettings(BaseSettings):
     airflow_port: Port = 8080
     #: SQLAlchemy URL of Airflow's database; None is a SQLite file in the data folder.
     airflow_database: str | None = None
+    #: Or a PostgreSQL server of the stack's own, on this port.
+    airflow_postgresql: bool = False
+    airflow_database_port: Port = 5432
     #: SQLAlchemy URL of our own database (connection `streamops_db`); None is a SQLite file in the data folder.
     database: str | None = None
     #: Tasks at once. Jobs hold no slot while they run (they are deferred), so this is about short tasks only.
@@ -118,6 +121,12 @@ class StackSettings(BaseSettings):
         folders = {"data": home / "stack", "jars": home / "jars", "dags": project_root() / "dags"}
         absolute = {name: Path(values.get(name) or path).expanduser().absolute() for name, path in folders.items()}
         return {**values, **absolute}
+
+    @model_validator(mode="after")
+    def _one_database(self) -> Self:
+        if self.airflow_postgresql and self.airflow_database is not None:
+            raise ValueError(f"Airflow has one database: unset {PREFIX}AIRFLOW_DATABASE or {PREFIX}AIRFLOW_POSTGRESQL")
+        return self
 
     @property
     def kafka_ports(self) -> list[int]:

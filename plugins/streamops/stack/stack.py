@@ -20,6 +20,7 @@ import psutil
 from streamops.adapters.connections import parse
 from streamops.errors import ConfigurationError, RefusedError, StateError, StreamopsError, UnavailableError
 from streamops.stack import (
+    airflow_database,
     airflow_servers,
     environment,
     hdfs,
@@ -100,6 +101,7 @@ class Stack:
         return [
             *kafka_brokers.servers(self.settings, variables),
             *spark_cluster.servers(self.settings, variables),
+            *airflow_database.servers(self.settings, variables, self.credentials.password),
             *airflow_servers.servers(self.settings, variables),
             *hdfs.servers(self.settings, variables),
             kafka_brokers.proxy(self.settings, variables),
@@ -167,7 +169,8 @@ class Stack:
                 if missing:
                     self._before_start(missing)
                 try:
-                    Starter(self.folder, self.settings.start_timeout_s, self._say).run(wanted)
+                    for together in _start_order(wanted):
+                        Starter(self.folder, self.settings.start_timeout_s, self._say).run(together)
                     break
                 except EndedMeanwhile as error:
                     # Killed so shortly before that its process was still to be seen: it is missing now.
@@ -293,13 +296,20 @@ def _fits(server: str, name: str) -> bool:
     return server == name or server.startswith(f"{name}-") or server.endswith(f"-{name}")
 
 
+def _start_order(servers: Sequence[Server]) -> list[list[Server]]:
+    """Groups to start one after the other, each as soon as the one before it is healthy."""
+    groups = [[server for server in servers if server.before_others is before] for before in (True, False)]
+    return [group for group in groups if group]
+
+
 def _stop_order(servers: Sequence[Server]) -> list[list[Server]]:
     """Groups to stop one after the other: who uses comes before who is used.
 
     The master goes before the worker: so it records nothing about drivers that end with the worker, and when it is
     back, it launches the supervised ones again (under new ids, as after the loss of a worker).
     """
-    order = (("feeder", "airflow"), ("spark-master",), ("spark-worker",), ("broker-proxy", "kafka", "hdfs-datanode"),
+    order = (("feeder", "airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"),
+             (airflow_database.NAME,), ("spark-master",), ("spark-worker",), ("broker-proxy", "kafka", "hdfs-datanode"),
              ("hdfs-name", "zookeeper"))
     groups = [[server for server in servers if server.name.startswith(prefixes)] for prefixes in order]
     return [group for group in groups if group]

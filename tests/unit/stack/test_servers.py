@@ -110,7 +110,7 @@ def test_who_uses_stops_before_who_is_used(three: StackSettings) -> None:
 
 
 def test_every_port_that_a_setting_holds_is_checked(tmp_path: Path) -> None:
-    stack = Stack(StackSettings(data=tmp_path, spark_masters=2))
+    stack = Stack(StackSettings(data=tmp_path, spark_masters=2, airflow_postgresql=True))
     checked = {setting for server in stack.servers for setting in server.ports}
     assert checked == {name for name in StackSettings.model_fields if name.endswith("_port")}
 
