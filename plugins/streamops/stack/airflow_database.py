@@ -7,10 +7,13 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+import psutil
 
 from streamops.errors import RefusedError, StreamopsError, UnavailableError
 from streamops.stack.credentials import write_private
@@ -24,6 +27,8 @@ DATABASE = "postgres"  # the one that initdb makes
 #: PostgreSQL does not run as root. Where the stack does, this user runs it.
 _UNPRIVILEGED = "nobody"
 _TIMEOUT_S = 5
+_REAPED_S = 10.0
+_POLL_S = 0.05
 
 
 def url(settings: StackSettings, password: str) -> str:
@@ -70,6 +75,7 @@ def _make(folder: Path, password: str, user: str | None) -> None:
         _require_reachable(folder.parent, user)
         _require_reachable(_program("postgres"), user)
     if (folder / "PG_VERSION").exists():
+        _await_the_end_of_the_former(folder)
         return
     draft = folder.with_name(f"{NAME}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -85,6 +91,14 @@ def _make(folder: Path, password: str, user: str | None) -> None:
         raise StreamopsError(f"`initdb` failed:\n{(made.stdout + made.stderr)[-1500:]}",
                              "Correct the cause, then start again.")
     draft.replace(folder)
+
+
+def _await_the_end_of_the_former(folder: Path) -> None:
+    """One that was killed holds the folder until its parent has taken note, which may need seconds."""
+    lock = folder / "postmaster.pid"
+    deadline_s = time.monotonic() + _REAPED_S
+    while lock.exists() and psutil.pid_exists(int(lock.read_text().split()[0])) and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
 
 
 @contextmanager
