@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from streamops.errors import StreamopsError
+from streamops.retry_policy import note_started
 from streamops.running.driver_status import Standing
 from streamops.state.lease import Owner, OwnerKind
 from streamops.triggers import FORGOTTEN_AFTER_S, POLL_S, DriverTrigger
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
 #: A run that waits for its pipeline to be started looks so often whether it was. `streamops start` clears it, so this
 #: is for a start while Airflow was away, and each look costs a process.
 LOOK_FOR_START = timedelta(minutes=5)
-
-
-class RunningDriverEndedError(AirflowException):
-    """A driver that had started has ended, or was forgotten; another try submits the next one."""
 
 
 class StreamingSubmitHook(SparkSubmitHook):
@@ -140,7 +137,7 @@ class StreamingJobOperator(SparkSubmitOperator):
             if event["standing"] == Standing.MOVED:
                 self._follow(context, drivers, driver)
             if event["standing"] != Standing.ENDED:
-                raise RunningDriverEndedError(
+                raise AirflowException(
                     f"the Spark master no longer knows driver {driver}. Another try submits a new driver, which goes "
                     "on from the batch log."
                 )
@@ -149,8 +146,6 @@ class StreamingJobOperator(SparkSubmitOperator):
                 return
             raise drivers.why_ended(driver, f"driver {driver} of {self.pipeline} ended ({event['state']})")
         except StreamopsError as error:
-            if error.retryable:
-                raise RunningDriverEndedError(str(error)) from error
             self._raise(error)
 
     def _require_no_stop(self, context: Context, drivers: PipelineDrivers) -> None:
@@ -200,6 +195,7 @@ class StreamingJobOperator(SparkSubmitOperator):
         )
         if started != driver:
             self._remember(context, started)
+        note_started(context, NEVER_EXPIRE)
         self.defer(
             trigger=DriverTrigger(started, list(drivers.cluster.rest), self.poll_s, self.forgotten_after_s),
             method_name="after_driver",

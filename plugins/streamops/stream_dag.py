@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from streamops.declared.pipeline import Pipeline
-from streamops.operators import RunningDriverEndedError, StreamingJobOperator
+from streamops.operators import StreamingJobOperator
+from streamops.retry_policy import UntilItRuns
 
 #: The task that submits the driver and then waits for its end.
 TASK_ID = "driver"
 
-#: Tries after the first: with the delays below, half an hour of trying, without the time that the tries take.
-RETRIES = 8
+#: Tries in a row after the first: with the delays below, half an hour of trying, without the time that the tries take.
+MOST_IN_A_ROW = 8
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=10), timedelta(minutes=10)
+#: Airflow's own limit, over the life of a run: a start each minute, for more than a year.
+RETRIES = 1_000_000
 
 
 def dag_id(pipeline: str) -> str:
@@ -66,13 +68,11 @@ def _add_driver(dag: DAG, pipeline: Pipeline) -> None:
         dag=dag,
         pipeline=pipeline.name,
         retries=RETRIES,
+        # For a task that was lost with its process, of which nobody asks the policy.
         retry_delay=FIRST_DELAY,
         retry_exponential_backoff=2.0,
         max_retry_delay=LONGEST_DELAY,
-        # A job that had run is worth starting again soon, however often that happened in the life of this run.
-        retry_policy=ExceptionRetryPolicy(
-            [RetryRule(exception=RunningDriverEndedError, action=RetryAction.RETRY, retry_delay=FIRST_DELAY)]
-        ),
+        retry_policy=UntilItRuns(MOST_IN_A_ROW, FIRST_DELAY, LONGEST_DELAY),
     )
 
 
