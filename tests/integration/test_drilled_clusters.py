@@ -22,6 +22,7 @@ from streamops.state import evidence
 from .conftest import command
 from .running import state_of, wait_until
 from .test_drills import CANARY, LIMIT_S, REPETITIONS, SEED, WANTED, require_exact, table
+from .test_postgresql import let_others_in
 
 if TYPE_CHECKING:
     import pathlib
@@ -90,7 +91,7 @@ def clusters(tmp_path_factory: pytest.TempPathFactory, archived_classes: None, s
         f"pipelines:\n{entries}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMOPS_PIPELINES", str(folder / "pipelines.yaml"))
-        _let_others_in(folder)
+        let_others_in(folder)
         made = Stack(StackSettings.on_free_ports(folder / "stack", kafka_brokers=3, kafka_heap_mb=256, spark_masters=2,
                                                  airflow_postgresql=True), say)
         try:
@@ -100,13 +101,6 @@ def clusters(tmp_path_factory: pytest.TempPathFactory, archived_classes: None, s
             yield found
         finally:
             made.down()
-
-
-def _let_others_in(folder: pathlib.Path) -> None:
-    """pytest's folders are its user's alone; where that is root, PostgreSQL runs as somebody else."""
-    if os.geteuid() == 0:
-        for each in (folder, *folder.parents):
-            each.chmod(each.stat().st_mode | 0o001)
 
 
 @pytest.mark.parametrize("approach", ["direct", "receiver"])

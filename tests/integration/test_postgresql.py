@@ -1,7 +1,9 @@
-"""Airflow on a real PostgreSQL, by one setting."""
+"""Airflow on a real PostgreSQL: anybody's, or the stack's own."""
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +11,11 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from streamops.stack import airflow_database
 from streamops.stack.settings import StackSettings
 from streamops.stack.stack import Stack
+
+from .running import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -41,3 +46,38 @@ def test_airflow_runs_on_postgresql(database: str, tmp_path: Path) -> None:
         connection.close()
     finally:
         stack.down()
+
+
+def test_the_stacks_own_server_comes_back_with_its_data(tmp_path: Path) -> None:
+    let_others_in(tmp_path)
+    stack = Stack(StackSettings.on_free_ports(tmp_path / "stack", airflow_postgresql=True))
+    url = airflow_database.url(stack.settings, stack.password).replace("+psycopg2", "")
+    try:
+        stack.up([airflow_database.NAME])
+        with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("create table kept (number int); insert into kept values (4711)")
+        connection.close()
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(url.replace(stack.password, "another"))
+        for _ in range(3):
+            pid = stack.pid(airflow_database.NAME)
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: stack.pid(airflow_database.NAME) is None, "it is gone")
+            stack.up([airflow_database.NAME])
+        with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("select number from kept")
+            assert cursor.fetchall() == [(4711,)]
+            # Clients that stay do not keep it from an orderly end.
+            stack.down([airflow_database.NAME])
+        connection.close()
+        assert "database system is shut down" in stack.folder.log(airflow_database.NAME).read_text()
+    finally:
+        stack.down()
+
+
+def let_others_in(folder: Path) -> None:
+    """pytest's folders are its user's alone; where that is root, PostgreSQL runs as somebody else."""
+    if os.geteuid() == 0:
+        for each in (folder, *folder.parents):
+            each.chmod(each.stat().st_mode | 0o001)
