@@ -68,8 +68,7 @@ def test_the_stacks_own_server_comes_back_with_its_data(tmp_path: Path) -> None:
         with psycopg2.connect(url) as connection, connection.cursor() as cursor:
             cursor.execute("select number from kept")
             assert cursor.fetchall() == [(4711,)]
-            # Clients that stay do not keep it from an orderly end.
-            stack.down([airflow_database.NAME])
+        stack.down([airflow_database.NAME])  # a client that stays does not keep it from an orderly end
         connection.close()
         assert "database system is shut down" in stack.folder.log(airflow_database.NAME).read_text()
     finally:
