@@ -35,6 +35,8 @@ _PROGRAM = "load_classes.py"
 _TOPIC = "classes"
 #: Begins the name of the folder that an archive is made in; the broker's stack is in there.
 _DRAFT, _STACK = ".classes-", "stack"
+#: What was said when one could not be made.
+_FAILED = "failed.log"
 #: Ends one that hangs; on two busy cores it takes a minute.
 _LIMIT_S = 400.0
 
@@ -57,6 +59,7 @@ def ensure(settings: Settings, say: Say) -> Path | None:
                 made = Path(temporary) / archive.name
                 _make(settings, jars, Path(temporary), made)
                 made.replace(archive)
+            (archive.parent / _FAILED).unlink(missing_ok=True)
         except (StreamopsError, OSError, subprocess.SubprocessError, KafkaError, NotMadeError) as error:
             say(f"the archive of classes could not be made, and jobs start without it: {error}")
             return None
@@ -130,7 +133,7 @@ def _run_jobs(settings: Settings, jars: list[Path], temporary: Path, archive: Pa
     ended = subprocess.run(command, env=environment, cwd=temporary, capture_output=True, text=True, check=False,
                            timeout=_LIMIT_S)
     if ended.returncode:
-        kept = class_archive.folder(settings) / "failed.log"
+        kept = class_archive.folder(settings) / _FAILED
         kept.write_text(ended.stdout + ended.stderr, "utf-8")
         raise NotMadeError(f"{_PROGRAM} ended with {ended.returncode}, see {kept}")
 
