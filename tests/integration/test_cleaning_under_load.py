@@ -37,6 +37,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(360
 LOAD_S = float(os.environ.get("STREAMOPS_TEST_CLEAN_S", "90"))
 SEED = int(os.environ.get("STREAMOPS_TEST_SEED", "0")) or random.randrange(1, 10**6)
 RATE = 1000
+#: Files in a generation's batch log: two hundred entries at most, one for each further hundred, and its head.
+OF_A_GENERATION = 220
 #: What happens to the job, in rounds; the last four leave something for a rule.
 FAULTS = ("executor", "worker", "broker", "driver", "generation", "writing", "attempt", "deployment")
 #: By which fault a rule has something to take.
@@ -149,7 +151,8 @@ def test_nothing_is_lost_or_doubled_while_everything_is_cleaned(
     assert cleaning.errors == []
     assert cleaning.missing(cleaning.taken) == set(), "each rule has taken something"
     assert (cleaning.robbed, bool(cleaning.watched)) == ([], True), "event logs of what lives stay"
-    require_bounded(load.sizes, "checkpoint", "plans", "batch_log")
+    require_bounded(load.sizes, "checkpoint", "plans")
+    assert max(each["batch_log"] / each["generations"] for each in load.sizes) <= OF_A_GENERATION
     require_bounded(under_load, ".quarantine", "shared quarantines")
     everything_comes_back(world, formerly, text, say)
 
