@@ -27,7 +27,8 @@ DATABASE = "postgres"  # the one that initdb makes
 #: PostgreSQL does not run as root. Where the stack does, this user runs it.
 _UNPRIVILEGED = "nobody"
 _TIMEOUT_S = 5
-_REAPED_S = 10.0
+#: Its processes look after their postmaster, and end within moments of its death.
+_BACKENDS_END_S = 10.0
 _POLL_S = 0.05
 
 
@@ -75,7 +76,7 @@ def _make(folder: Path, password: str, user: str | None) -> None:
         _require_reachable(folder.parent, user)
         _require_reachable(_program("postgres"), user)
     if (folder / "PG_VERSION").exists():
-        _await_the_end_of_the_former(folder)
+        _release_from_the_dead(folder)
         return
     draft = folder.with_name(f"{NAME}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -93,12 +94,29 @@ def _make(folder: Path, password: str, user: str | None) -> None:
     draft.replace(folder)
 
 
-def _await_the_end_of_the_former(folder: Path) -> None:
-    """One that was killed holds the folder until its parent has taken note, which may need seconds."""
+def _release_from_the_dead(folder: Path) -> None:
+    """A server that was killed holds its folder until its parent has taken note of that, which some never do.
+
+    PostgreSQL sees that its number is in use, and does not start. Its lock goes once nobody works in the folder.
+    """
     lock = folder / "postmaster.pid"
-    deadline_s = time.monotonic() + _REAPED_S
-    while lock.exists() and psutil.pid_exists(int(lock.read_text().split()[0])) and time.monotonic() < deadline_s:
+    try:
+        holder = psutil.Process(int(lock.read_text().split()[0]))
+        if holder.status() != psutil.STATUS_ZOMBIE:
+            return
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return
+    deadline_s = time.monotonic() + _BACKENDS_END_S
+    while _anybody_in(folder):
+        if time.monotonic() > deadline_s:
+            return
         time.sleep(_POLL_S)
+    lock.unlink(missing_ok=True)
+
+
+def _anybody_in(folder: Path) -> bool:
+    """Whether a process works in there, as each of PostgreSQL's does."""
+    return any(each.info["cwd"] == str(folder.resolve()) for each in psutil.process_iter(["cwd"]))
 
 
 @contextmanager
