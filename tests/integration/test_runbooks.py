@@ -175,6 +175,7 @@ def test_driver_lost_by_the_api_with_an_approval(on_call: OnCall, airflow_api: A
     assert on_call.epoch() > epoch
 
 
+@pytest.mark.long
 def test_driver_lost_with_airflow_down(on_call: OnCall) -> None:
     on_call.stack.down(["airflow"])
     epoch = on_call.epoch()
@@ -193,7 +194,7 @@ def test_driver_lost_with_airflow_down(on_call: OnCall) -> None:
 
 
 def test_broker_down_with_airflow_down(on_call: OnCall) -> None:
-    on_call.stack.down(["kafka"])
+    on_call.stack.down(["airflow", "kafka"])
     waiting = subprocess.Popen(command("runbook", "broker_down", PIPELINE, "--yes"), env=environment(on_call.stack),
                                text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     time.sleep(14)
