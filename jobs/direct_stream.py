@@ -9,7 +9,7 @@ Anything else: it crashed, and a supervised driver is relaunched by Spark.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from group_commits import GroupCommits
@@ -58,6 +58,17 @@ class PlannedRanges:
         return parse_spark_offsets(text.splitlines()[2])
 
 
+#: Milliseconds for one answer, and for one question with all that it takes. Kafka's admin client, which Spark asks
+#: where topics end, may go on waiting for a leader that has left the cluster meanwhile until this is over, by default
+#: for a minute; Spark then asks anew, three times (`fetchOffset.numRetries`), and is told who leads now.
+PATIENCE = {"request.timeout.ms": "10000", "default.api.timeout.ms": "10000"}
+
+
+def client_properties(stated: Mapping[str, str]) -> dict[str, str]:
+    """Those of the connection, and how long to wait where it does not say: the two have to fit each other."""
+    return dict(stated) if PATIENCE.keys() & stated.keys() else {**stated, **PATIENCE}
+
+
 class DirectStream(StructuredStream):
     """Reads topics."""
 
@@ -73,7 +84,7 @@ class DirectStream(StructuredStream):
     def frame(self, generation: Generation) -> DataFrame:
         spec = self._job.spec
         reader = self._job.session.readStream.format("kafka")
-        for name, value in spec.kafka.items():
+        for name, value in client_properties(spec.kafka).items():
             reader = reader.option(f"kafka.{name}", value)
         reader = (
             reader.option("subscribe", ",".join(spec.topics))

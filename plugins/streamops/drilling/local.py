@@ -50,6 +50,8 @@ _POLL_S = 0.02
 _START_TOLERANCE_S = 2.0
 #: A receiver's driver first processes what it has received; the worker kills it after 40 s (stack/spark_cluster.py).
 _END_S = 45.0
+#: Airflow's processes write a heartbeat every five seconds.
+_NOTICED_S = 12.0
 
 
 class LocalProcesses:
@@ -112,7 +114,16 @@ class LocalProcesses:
         if zookeeper.NAME in servers:
             self._stack.up([spark_cluster.MASTER])  # the one in charge has ended when it lost ZooKeeper
         if airflow_database.NAME in servers:
-            self._stack.up(["airflow"])  # who asked it in that moment may have ended
+            self._bring_airflow_back()
+
+    def _bring_airflow_back(self) -> None:
+        """What asked the database while it was away may end of that, up to some heartbeats later."""
+        names = [server.name for server in self._stack.selected(["airflow"])]
+        until_s = time.monotonic() + _NOTICED_S
+        while time.monotonic() < until_s:
+            if any(self._stack.pid(name) is None for name in names):
+                self._stack.up(["airflow"])
+            time.sleep(1)
 
     def server(self, name: str) -> Victim:
         """A server of the stack, by its full name. Raises RefusedError where it does not run."""

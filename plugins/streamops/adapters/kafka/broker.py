@@ -277,8 +277,9 @@ def _translated(error: Any, servers: str) -> StreamopsError:
                                   "Correct the extra of the Airflow connection.")
     if isinstance(error, kafka_errors.KafkaTimeoutError | kafka_errors.KafkaConnectionError |
                   kafka_errors.NodeNotReadyError):
-        return UnavailableError(f"no Kafka broker answers at {servers}: {short_error(error)}",
-                                "See that the address in the Airflow connection is right and a broker is up "
+        # A partition's leader, a group's coordinator or the controller is meant: others may answer.
+        return UnavailableError(f"a Kafka broker that has to answer does not, of {servers}: {short_error(error)}",
+                                "See that the address in the Airflow connection is right and which brokers are up "
                                 "(streamops stack status).")
     if error.retriable:
         return UnavailableError(f"Kafka at {servers} is not ready: {short_error(error)}", "Try again in a while.")
