@@ -139,7 +139,9 @@ def install_project(progress: "Progress") -> str:
 
 def fetch_jars(progress: "Progress") -> str:
     progress.run([os.path.join(VENV, "bin", "streamops"), "jars", "--fetch"])
-    return "are there, each with its pinned SHA-256"
+    failed = os.path.join(ROOT, ".streamops", "jars", "classes", "failed.log")
+    without = f"; jobs start some seconds later, without an archive of classes (see {failed})"
+    return "are there, each with its pinned SHA-256" + (without if os.path.exists(failed) else "")
 
 
 # What the steps need

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,15 +36,17 @@ _PROGRAM = "load_classes.py"
 _TOPIC = "classes"
 #: Begins the name of the folder that an archive is made in; the broker's stack is in there.
 _DRAFT, _STACK = ".classes-", "stack"
-#: What was said when one could not be made.
+#: Which one could not be made, and what was said then.
 _FAILED = "failed.log"
+#: Seconds until that is tried again: a machine that is too busy now is so for the next command as well.
+_AGAIN_S = 86_400.0
 #: Ends one that hangs; on two busy cores it takes a minute.
 _LIMIT_S = 400.0
 
 
 def ensure(settings: Settings, say: Say) -> Path | None:
-    """The archive, made where there is none that Java takes, in about a minute. None where it cannot be made:
-    it is a matter of seconds at each start, and no job needs it.
+    """The archive, made where there is none that Java takes, in about a minute. None where it cannot be made, or could
+    not within the last day: it is a matter of seconds at each start, and no job needs it.
     """
     jars = job_jars(settings)
     archive = class_archive.path(settings, jars)
@@ -51,6 +54,10 @@ def ensure(settings: Settings, say: Say) -> Path | None:
     with _alone(archive.parent):
         if archive.is_file() and _is_taken(archive, jars):
             return archive
+        failed = archive.parent / _FAILED
+        if _failed_lately(failed, archive):
+            say(f"jobs start without an archive of classes, which could not be made; to try again, delete {failed}")
+            return None
         say("putting Spark's classes into an archive, out of which jobs start sooner")
         from kafka.errors import KafkaError
 
@@ -59,9 +66,10 @@ def ensure(settings: Settings, say: Say) -> Path | None:
                 made = Path(temporary) / archive.name
                 _make(settings, jars, Path(temporary), made)
                 made.replace(archive)
-            (archive.parent / _FAILED).unlink(missing_ok=True)
-        except (StreamopsError, OSError, subprocess.SubprocessError, KafkaError, NotMadeError) as error:
-            say(f"the archive of classes could not be made, and jobs start without it: {error}")
+            failed.unlink(missing_ok=True)
+        except (StreamopsError, OSError, KafkaError, NotMadeError) as error:
+            failed.write_text(f"{archive.name}\n{error}\n", "utf-8")
+            say(f"the archive of classes could not be made, and jobs start without it, see {failed}")
             return None
         for older in archive.parent.glob(class_archive.ARCHIVES):
             if older != archive:
@@ -71,6 +79,11 @@ def ensure(settings: Settings, say: Say) -> Path | None:
 
 class NotMadeError(Exception):
     """Java did not write the archive, or does not take it."""
+
+
+def _failed_lately(failed: Path, archive: Path) -> bool:
+    return (failed.is_file() and failed.read_text("utf-8").startswith(archive.name)
+            and time.time() - failed.stat().st_mtime < _AGAIN_S)
 
 
 @contextlib.contextmanager
@@ -130,12 +143,15 @@ def _run_jobs(settings: Settings, jars: list[Path], temporary: Path, archive: Pa
         "PYSPARK_PYTHON": sys.executable,
         "JAVA_TOOL_OPTIONS": "",
     }
-    ended = subprocess.run(command, env=environment, cwd=temporary, capture_output=True, text=True, check=False,
-                           timeout=_LIMIT_S)
+    try:
+        ended = subprocess.run(command, env=environment, cwd=temporary, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", check=False, timeout=_LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+        raise NotMadeError(f"{_PROGRAM} had not ended after {_LIMIT_S:g} s:\n"
+                           f"{said.decode(errors='replace') if isinstance(said, bytes) else said}") from None
     if ended.returncode:
-        kept = class_archive.folder(settings) / _FAILED
-        kept.write_text(ended.stdout + ended.stderr, "utf-8")
-        raise NotMadeError(f"{_PROGRAM} ended with {ended.returncode}, see {kept}")
+        raise NotMadeError(f"{_PROGRAM} ended with {ended.returncode}:\n{ended.stdout}")
 
 
 @contextlib.contextmanager
